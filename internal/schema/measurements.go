@@ -1,0 +1,118 @@
+package schema
+
+const eventTime = "cut to the second, plus nanoseconds from the event's hash (xxhash64 modulo 10⁹), so that two in one second stay two and one sent twice stays one"
+
+// Measurements is the whole schema, in the order of the dictionary.
+var Measurements = []Measurement{
+	{
+		Name: Heartbeat, Bucket: BucketRaw,
+		Doc:  "One point a heartbeat. The facts that change with every heartbeat are always there; a slow fact only where it differs from what was last written for the terminal, and in the terminal's first heartbeat of a UTC day. Read a slow fact with last().",
+		Time: "the terminal's ts in milliseconds; where the terminal's clock is wrong by more than the retention back or ten minutes forward, the UTC midnight of the day it arrived plus nanoseconds from its hash",
+		Tags: []Column{{Name: "acquirer", Doc: "acquirer id"}, {Name: "terminal", Doc: "TID (ISO 8583 field 41), trimmed"}},
+		Fields: []Column{
+			{"seq", Int, "", "counts since the terminal's last start"},
+			{"rssi", Int, "dBm", "signal strength"},
+			{"rtt_ms", Int, "ms", "round trip to the acquirer's host"},
+			{"battery", Int, "%", "charge"},
+			{"approved", Int, "", "transactions approved since the last start"},
+			{"declined", Int, "", "transactions declined since the last start"},
+			{"every_s", Int, "s", "the terminal's heartbeat period (slow)"},
+			{"boot", Int, "s", "Unix second of the last start (slow)"},
+			{"merchant", String, "", "merchant number (ISO 8583 field 42) configured on the terminal (slow)"},
+			{"model", String, "", "terminal model (slow)"},
+			{"serial", String, "", "serial number (slow)"},
+			{"app", String, "", "application version (slow)"},
+			{"os", String, "", "operating system version (slow)"},
+			{"params", String, "", "parameter set, version:fingerprint (slow)"},
+			{"net_type", String, "", "4g, wifi, eth, 2g, 5g or other (slow)"},
+			{"host_ok", Bool, "", "the acquirer's host answered (slow)"},
+			{"iccid", String, "", "SIM serial number (slow)"},
+			{"cell", String, "", "radio cell (slow)"},
+			{"printer", String, "", "ok, paper_out, fault or other (slow)"},
+			{"reader", String, "", "ok, fault or other (slow)"},
+			{"scanner", String, "", "ok, fault or other (slow)"},
+			{"pinpad", String, "", "ok, fault or other (slow)"},
+			{"screen", String, "", "ok, fault or other (slow)"},
+			{"tamper", Bool, "", "tamper switch triggered (slow)"},
+			{"storage_mb", Int, "MB", "free storage (slow)"},
+			{"clock", String, "", "bad where the terminal's clock could not be used"},
+			{"arrived", Int, "ms", "arrival, Unix milliseconds; only beside clock"},
+		},
+		Examples: []Query{
+			{"Heartbeats of one terminal in the last hour", `SELECT "seq", "rssi", "battery", "approved", "declined" FROM "heartbeat" WHERE "acquirer" = '$acquirer' AND "terminal" = '$terminal' AND time > now() - 1h`},
+			{"Its slow facts", `SELECT last("model") AS "model", last("app") AS "app", last("params") AS "params", last("merchant") AS "merchant" FROM "heartbeat" WHERE "acquirer" = '$acquirer' AND "terminal" = '$terminal' AND time > now() - 2d`},
+		},
+	},
+	{
+		Name: Decline, Bucket: BucketEvents,
+		Doc:  "One point a declined transaction. Approvals are counted, never stored one by one.",
+		Time: "the terminal's ts, " + eventTime,
+		Tags: []Column{{Name: "acquirer", Doc: "acquirer id"}, {Name: "code", Doc: "response code (ISO 8583 field 39)"}, {Name: "h", Doc: "top four bits of the hash, one hex digit; only there to keep points apart"}},
+		Fields: []Column{
+			{"id", String, "", "the transaction's id, never used again by its terminal"},
+			{"terminal", String, "", "TID (ISO 8583 field 41), trimmed"},
+			{"merchant", String, "", "merchant number (ISO 8583 field 42) as the terminal sent it"},
+			{"model", String, "", "terminal model, where known"},
+			{"app", String, "", "application version"},
+			{"params", String, "", "parameter set, version:fingerprint"},
+			{"amount", Int, "minor unit", "amount"},
+			{"currency", String, "", "ISO 4217"},
+			{"latency_ms", Int, "ms", "from request to answer"},
+			{"ts", Int, "ms", "the terminal's clock, Unix milliseconds"},
+			{"clock", String, "", "bad where the terminal's clock could not be used"},
+			{"arrived", Int, "ms", "arrival, Unix milliseconds; only beside clock"},
+		},
+		Examples: []Query{
+			{"Invalid-merchant declines a minute by acquirer, last three hours", `SELECT count("id") AS "declines" FROM "decline" WHERE "code" = '03' AND time > now() - 3h GROUP BY time(1m), "acquirer" fill(0)`},
+			{"The last declines of one merchant", `SELECT "terminal", "id", "code", "amount", "app" FROM "decline" WHERE "acquirer" = '$acquirer' AND "merchant" = '$merchant' AND time > now() - 24h ORDER BY time DESC LIMIT 20`},
+			{"Declines by code, last day", `SELECT count("id") AS "declines" FROM "decline" WHERE time > now() - 24h GROUP BY "code"`},
+		},
+	},
+	{
+		Name: Finding, Bucket: BucketEvents,
+		Doc:  "One point a transition of a finding (opened, cleared) of a periodic check.",
+		Time: "at, " + eventTime,
+		Tags: []Column{{Name: "check", Doc: "id of the check"}, {Name: "acquirer", Doc: "acquirer id"}, {Name: "severity", Doc: "info, warning, critical"}, {Name: "h", Doc: "top four bits of the hash"}},
+		Fields: []Column{
+			{"target", String, "", "merchant number, TID or acquirer"},
+			{"state", String, "", "open or cleared"},
+			{"value", String, "", "what was found, machine-readable"},
+			{"evidence", String, "", "what was seen, and where"},
+			{"message", String, "", "one sentence"},
+		},
+		Examples: []Query{
+			{"Findings of the last day", `SELECT "target", "state", "value", "message" FROM "finding" WHERE time > now() - 24h GROUP BY "check", "acquirer"`},
+		},
+	},
+	{
+		Name: Incident, Bucket: BucketEvents,
+		Doc:  "One point a transition of an incident (opened, updated, resolved, absorbed).",
+		Time: "at, " + eventTime,
+		Tags: []Column{{Name: "kind", Doc: "spike, dead_till, silence, pipeline, finding"}, {Name: "acquirer", Doc: "acquirer id or _all"}, {Name: "severity", Doc: "info, warning, critical"}, {Name: "h", Doc: "top four bits of the hash"}},
+		Fields: []Column{
+			{"target", String, "", "the incident's id"},
+			{"state", String, "", "opened, updated, resolved or absorbed"},
+			{"value", Int, "", "watched declines observed in the window"},
+			{"evidence", String, "", "scope as JSON"},
+			{"message", String, "", "one sentence"},
+		},
+		Examples: []Query{
+			{"Incidents of the last week", `SELECT "target", "state", "value", "message" FROM "incident" WHERE time > now() - 7d GROUP BY "acquirer"`},
+		},
+	},
+	{
+		Name: CheckRun, Bucket: BucketEvents,
+		Doc:  "One point a run of a periodic check for one acquirer.",
+		Time: "the scheduled tick",
+		Tags: []Column{{Name: "check", Doc: "id of the check"}, {Name: "acquirer", Doc: "acquirer id"}},
+		Fields: []Column{
+			{"asked", Int, "", "targets asked about"},
+			{"answered", Int, "", "targets answered"},
+			{"findings", Int, "", "findings open after the run"},
+			{"seconds", Float, "s", "duration of the run"},
+		},
+		Examples: []Query{
+			{"Runs of the last week", `SELECT "asked", "answered", "findings", "seconds" FROM "check_run" WHERE time > now() - 7d GROUP BY "check", "acquirer"`},
+		},
+	},
+}
