@@ -67,7 +67,7 @@ func (c *Conn) Last(ctx context.Context, subject string) (*Stored, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the last message on %q: %w", subject, err)
 	}
-	return &Stored{Message{raw.Subject, raw.Header.Get(jetstream.MsgIDHeader), raw.Data}, raw.Sequence, raw.Time}, nil
+	return &Stored{Message{Subject: raw.Subject, ID: raw.Header.Get(jetstream.MsgIDHeader), Data: raw.Data}, raw.Sequence, raw.Time}, nil
 }
 
 // Erase overwrites a message of a stream with random bytes and removes it: for card data that must not rest.
@@ -138,7 +138,7 @@ func (c *Conn) Each(ctx context.Context, stream, filter string, f func(Stored) e
 		if meta.Sequence.Stream > end {
 			return end + 1, nil
 		}
-		if err := f(Stored{Message{m.Subject(), m.Headers().Get(jetstream.MsgIDHeader), m.Data()}, meta.Sequence.Stream, meta.Timestamp}); err != nil {
+		if err := f(Stored{Message{Subject: m.Subject(), ID: m.Headers().Get(jetstream.MsgIDHeader), Data: m.Data()}, meta.Sequence.Stream, meta.Timestamp}); err != nil {
 			return 0, err
 		}
 		if meta.NumPending == 0 {

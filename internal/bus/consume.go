@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -68,6 +70,18 @@ func (d *Delivery) Seq() uint64 { return d.meta.Sequence.Stream }
 
 // Stored is when the stream took the message: its arrival.
 func (d *Delivery) Stored() time.Time { return d.meta.Timestamp }
+
+// Arrived is when the event reached the bus: Stored, or for the guard's redacted copy when the original was stored.
+func (d *Delivery) Arrived() time.Time {
+	if h := d.m.Headers(); h != nil {
+		if v := h.Get(arrivedHeader); v != "" && strings.HasSuffix(d.ID(), RedactedSuffix) {
+			if ms, err := strconv.ParseInt(v, 10, 64); err == nil && ms > 0 {
+				return time.UnixMilli(ms)
+			}
+		}
+	}
+	return d.meta.Timestamp
+}
 
 // Redelivered reports whether the message was delivered before.
 func (d *Delivery) Redelivered() bool { return d.meta.NumDelivered > 1 }

@@ -49,5 +49,5 @@ func (c *Conn) PublishDeadLetter(ctx context.Context, k fleet.Key, kind string, 
 	if err != nil {
 		return fmt.Errorf("encode dead letter of %s message %d: %w", d.Stream, d.Seq, err)
 	}
-	return c.Publish(ctx, Message{DeadLetterSubject(k, kind), fmt.Sprintf("dlq.%s.%d", d.Stream, d.Seq), body})
+	return c.Publish(ctx, Message{Subject: DeadLetterSubject(k, kind), ID: fmt.Sprintf("dlq.%s.%d", d.Stream, d.Seq), Data: body})
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Bucket is one key-value bucket of the layout.
 type Bucket struct {
+	c  *Conn
 	kv jetstream.KeyValue
 }
 
@@ -19,7 +21,7 @@ func (c *Conn) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", name, err)
 	}
-	return &Bucket{kv}, nil
+	return &Bucket{c, kv}, nil
 }
 
 // Load returns the value of a key with its revision; revision 0 means that there is none.
@@ -51,6 +53,25 @@ func (b *Bucket) Save(ctx context.Context, key string, value []byte, revision ui
 		return 0, fmt.Errorf("save %s/%s: %w", b.kv.Bucket(), key, err)
 	}
 	return next, nil
+}
+
+// CreateFor writes a key that must not be there and that ends by itself. ErrConflict says that it is there.
+func (b *Bucket) CreateFor(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	_, err := b.kv.Create(ctx, key, value, jetstream.KeyTTL(ttl))
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		return fmt.Errorf("create %s/%s: %w", b.kv.Bucket(), key, ErrConflict)
+	}
+	if err != nil {
+		return fmt.Errorf("create %s/%s: %w", b.kv.Bucket(), key, err)
+	}
+	return nil
+}
+
+// RenewFor writes a key whose revision is still the one given, with a new time to live; Save would let it live for
+// ever.
+func (b *Bucket) RenewFor(ctx context.Context, key string, value []byte, revision uint64, ttl time.Duration) error {
+	_, err := b.c.renewKey(ctx, b.kv.Bucket(), key, value, revision, ttl)
+	return err
 }
 
 // Delete removes a key whose revision is still the one given.

@@ -172,6 +172,11 @@ func (c *Conn) Ensure(ctx context.Context, l Layout) error {
 			return createError("bucket "+want.Bucket, 0, err)
 		}
 	}
+	for _, name := range []string{KVLeases, KVRuns, KVClaims} {
+		if err := c.readFromLeader(ctx, "KV_"+name); err != nil {
+			return err
+		}
+	}
 	object := jetstream.ObjectStoreConfig{Bucket: ObjectSnapshots, Storage: jetstream.FileStorage, Replicas: l.withDefaults().Replicas}
 	if _, err := c.js.CreateObjectStore(ctx, object); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 		return createError("object store "+ObjectSnapshots, 0, err)
@@ -186,6 +191,23 @@ func (c *Conn) Ensure(ctx context.Context, l Layout) error {
 	}
 	if len(broken) > 0 {
 		return broken
+	}
+	return nil
+}
+
+// readFromLeader turns direct gets off: a replica that is behind must not answer where the answer decides who acts.
+func (c *Conn) readFromLeader(ctx context.Context, stream string) error {
+	s, err := c.js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("look up stream %s: %w", stream, err)
+	}
+	cfg := s.CachedInfo().Config
+	if !cfg.AllowDirect {
+		return nil
+	}
+	cfg.AllowDirect = false
+	if _, err := c.js.UpdateStream(ctx, cfg); err != nil {
+		return fmt.Errorf("turn direct gets of stream %s off: %w", stream, err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,15 @@ type Lease struct {
 	key   string
 	owner string
 	log   *slog.Logger
+	until atomic.Int64 // Unix nanoseconds of our clock; 0 while it is not ours
+}
+
+// Until is the instant before which no other process can hold the lease; the zero time while it is not ours.
+func (l *Lease) Until() time.Time {
+	if n := l.until.Load(); n > 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
 }
 
 // Lease names a lease and who wants it. It asks for nothing yet.
@@ -34,7 +44,7 @@ func (c *Conn) Lease(ctx context.Context, key, owner string) (*Lease, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open bucket %s: %w", KVLeases, err)
 	}
-	return &Lease{c, kv, key, owner, c.log}, nil
+	return &Lease{c: c, kv: kv, key: key, owner: owner, log: c.log}, nil
 }
 
 // Hold waits until the lease is ours, runs work and keeps renewing meanwhile. work gets a context that ends when ctx
@@ -43,11 +53,12 @@ func (c *Conn) Lease(ctx context.Context, key, owner string) (*Lease, error) {
 // returns work's error.
 func (l *Lease) Hold(ctx context.Context, work func(ctx context.Context, epoch uint64) error) error {
 	for {
-		epoch, err := l.acquire(ctx)
+		epoch, sent, err := l.acquire(ctx)
 		if err != nil {
 			return err
 		}
-		lost, err := l.run(ctx, epoch, work)
+		lost, err := l.run(ctx, epoch, sent.Add(LeaseTTL), work)
+		l.until.Store(0)
 		if !lost || ctx.Err() != nil {
 			return err
 		}
@@ -56,16 +67,17 @@ func (l *Lease) Hold(ctx context.Context, work func(ctx context.Context, epoch u
 }
 
 // acquire blocks until the key could be created.
-func (l *Lease) acquire(ctx context.Context) (uint64, error) {
+func (l *Lease) acquire(ctx context.Context) (epoch uint64, sent time.Time, err error) {
 	waiting := false
 	for {
+		sent := time.Now()
 		rev, err := l.kv.Create(ctx, l.key, []byte(l.owner), jetstream.KeyTTL(LeaseTTL))
 		if err == nil {
 			l.log.Info("lease acquired", "lease", l.key, "epoch", rev)
-			return rev, nil
+			return rev, sent, nil
 		}
 		if ctx.Err() != nil {
-			return 0, ctx.Err()
+			return 0, time.Time{}, ctx.Err()
 		}
 		if errors.Is(err, jetstream.ErrKeyExists) {
 			if !waiting {
@@ -77,7 +89,7 @@ func (l *Lease) acquire(ctx context.Context) (uint64, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, time.Time{}, ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
@@ -85,13 +97,14 @@ func (l *Lease) acquire(ctx context.Context) (uint64, error) {
 
 // run renews beside work. The deadline counts from before the renewal was sent, so it is never later than the
 // server's.
-func (l *Lease) run(ctx context.Context, epoch uint64, work func(context.Context, uint64) error) (lost bool, err error) {
+func (l *Lease) run(ctx context.Context, epoch uint64, deadline time.Time, work func(context.Context, uint64) error) (lost bool, err error) {
 	wctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	l.until.Store(deadline.UnixNano())
 	done := make(chan error, 1)
 	go func() { done <- work(wctx, epoch) }()
 
-	revision, deadline := epoch, time.Now().Add(LeaseTTL)
+	revision := epoch
 	tick := time.NewTicker(LeaseTTL / 5)
 	defer tick.Stop()
 	for {
@@ -106,6 +119,7 @@ func (l *Lease) run(ctx context.Context, epoch uint64, work func(context.Context
 		switch {
 		case rerr == nil:
 			revision, deadline = next, sent.Add(LeaseTTL)
+			l.until.Store(deadline.UnixNano())
 			continue
 		case errors.Is(rerr, ErrConflict), time.Until(deadline) < LeaseTTL/5:
 		default:
@@ -122,14 +136,11 @@ func (l *Lease) renew(ctx context.Context, revision uint64, until time.Time) (ui
 	defer cancel()
 	ctx, cancel2 := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel2()
-	m := nats.NewMsg("$KV." + KVLeases + "." + l.key)
-	m.Data = []byte(l.owner)
-	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
-	ack, err := l.c.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(LeaseTTL), jetstream.WithRetryAttempts(0))
+	next, err := l.c.renewKey(ctx, KVLeases, l.key, []byte(l.owner), revision, LeaseTTL)
 	if err == nil {
-		return ack.Sequence, nil
+		return next, nil
 	}
-	if isCode(err, jetstream.JSErrCodeStreamWrongLastSequence) {
+	if errors.Is(err, ErrConflict) {
 		// Either the key passed to another owner, or our own renewal was stored and its answer lost.
 		e, gerr := l.kv.Get(ctx, l.key)
 		if gerr == nil && string(e.Value()) == l.owner {
@@ -138,6 +149,22 @@ func (l *Lease) renew(ctx context.Context, revision uint64, until time.Time) (ui
 		return 0, fmt.Errorf("renew lease %s: %w", l.key, ErrConflict)
 	}
 	return 0, fmt.Errorf("renew lease %s: %w", l.key, err)
+}
+
+// renewKey writes a key of a bucket that must still be at revision, with a time to live. The client's own update drops
+// the time to live, so the message is made here.
+func (c *Conn) renewKey(ctx context.Context, bucket, key string, value []byte, revision uint64, ttl time.Duration) (uint64, error) {
+	m := nats.NewMsg("$KV." + bucket + "." + key)
+	m.Data = value
+	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(revision, 10))
+	ack, err := c.js.PublishMsg(ctx, m, jetstream.WithMsgTTL(ttl), jetstream.WithRetryAttempts(0))
+	if isCode(err, jetstream.JSErrCodeStreamWrongLastSequence) {
+		return 0, fmt.Errorf("renew %s/%s at revision %d: %w", bucket, key, revision, ErrConflict)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("renew %s/%s: %w", bucket, key, err)
+	}
+	return ack.Sequence, nil
 }
 
 // release gives the lease up so that a standby takes over at once.

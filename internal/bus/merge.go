@@ -195,7 +195,7 @@ func (c *Conn) followOnce(ctx context.Context, f *feed, from time.Time) error {
 		if err != nil {
 			return fmt.Errorf("read stream %s: %w", f.stream, err)
 		}
-		s := Stored{Message{msg.Subject(), msg.Headers().Get(jetstream.MsgIDHeader), msg.Data()}, meta.Sequence.Stream, meta.Timestamp}
+		s := Stored{Message{Subject: msg.Subject(), ID: msg.Headers().Get(jetstream.MsgIDHeader), Data: msg.Data()}, meta.Sequence.Stream, meta.Timestamp}
 		select {
 		case f.messages <- s:
 		case <-ctx.Done():

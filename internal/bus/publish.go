@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,12 +18,27 @@ type Message struct {
 	Subject string
 	ID      string // Nats-Msg-Id; "" sends without one
 	Data    []byte
+
+	// Arrived is, on the redacted copy of a message, when the original had arrived; zero on everything else.
+	Arrived time.Time
 }
+
+// arrivedHeader carries Message.Arrived in Unix milliseconds.
+const arrivedHeader = "Tillwatch-Arrived"
+
+// RedactedSuffix ends the id of a message that the guard has cleaned and published in the original's place.
+const RedactedSuffix = ".redacted"
 
 func (m Message) nats() *nats.Msg {
 	msg := &nats.Msg{Subject: m.Subject, Data: m.Data}
 	if m.ID != "" {
 		msg.Header = nats.Header{jetstream.MsgIDHeader: []string{m.ID}}
+	}
+	if !m.Arrived.IsZero() {
+		if msg.Header == nil {
+			msg.Header = nats.Header{}
+		}
+		msg.Header.Set(arrivedHeader, strconv.FormatInt(m.Arrived.UnixMilli(), 10))
 	}
 	return msg
 }

@@ -145,9 +145,17 @@ func freeAddr(addr string) (host string, port int, err error) {
 // natsLog hands the server's log lines to slog; its debug and trace lines stay off.
 type natsLog struct{ log *slog.Logger }
 
-func (l natsLog) Noticef(format string, v ...any) { l.log.Debug("nats server", "line", fmt.Sprintf(format, v...)) }
-func (l natsLog) Warnf(format string, v ...any)   { l.log.Warn("nats server", "line", fmt.Sprintf(format, v...)) }
-func (l natsLog) Errorf(format string, v ...any)  { l.log.Error("nats server", "line", fmt.Sprintf(format, v...)) }
-func (l natsLog) Fatalf(format string, v ...any)  { l.log.Error("nats server", "line", fmt.Sprintf(format, v...)) }
-func (l natsLog) Debugf(string, ...any)           {}
-func (l natsLog) Tracef(string, ...any)           {}
+func (l natsLog) Noticef(format string, v ...any) {
+	l.log.Debug("nats server", "line", fmt.Sprintf(format, v...))
+}
+func (l natsLog) Warnf(format string, v ...any) {
+	l.log.Warn("nats server", "line", fmt.Sprintf(format, v...))
+}
+func (l natsLog) Errorf(format string, v ...any) {
+	l.log.Error("nats server", "line", fmt.Sprintf(format, v...))
+}
+func (l natsLog) Fatalf(format string, v ...any) {
+	l.log.Error("nats server", "line", fmt.Sprintf(format, v...))
+}
+func (l natsLog) Debugf(string, ...any) {}
+func (l natsLog) Tracef(string, ...any) {}

@@ -1,6 +1,10 @@
 package fleet
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+)
 
 // DerivedPrefix starts the subject of everything the alerter derived.
 const DerivedPrefix = "derived.v1."
@@ -66,6 +70,27 @@ func (f *Finding) Subject() string { return DerivedPrefix + "finding." + f.Acqui
 // everything. Attributes: acquirer, region, model, app, merchant, terminal.
 type Scope []map[string]string
 
+// String writes the scope as a person would: "acquirer a1, app 2.4.1 or region r3"; "everything" for an empty element.
+func (s Scope) String() string {
+	parts := make([]string, 0, len(s))
+	for _, and := range s {
+		var words []string
+		for _, name := range scopeOrder {
+			if v, ok := and[name]; ok {
+				words = append(words, name+" "+v)
+			}
+		}
+		if len(words) == 0 {
+			words = []string{"everything"}
+		}
+		parts = append(parts, strings.Join(words, ", "))
+	}
+	return strings.Join(parts, " or ")
+}
+
+// scopeOrder is the order in which attributes are named, widest first.
+var scopeOrder = []string{"acquirer", "region", "model", "app", "merchant", "terminal"}
+
 // IncidentKind says what sort of problem an incident is.
 type IncidentKind string
 
@@ -122,6 +147,12 @@ type Transition struct {
 	Findings     []Finding    `json:"findings,omitempty"` // those that explain it
 	AbsorbedBy   string       `json:"absorbed_by,omitempty"`
 	Epoch        uint64       `json:"epoch,omitempty"`
+}
+
+// Summary is the transition in one English sentence, for the database and for logs.
+func (t *Transition) Summary() string {
+	return fmt.Sprintf("%s of %s at %s: %s (%s); %d declines of %d transactions, %d terminals, %d merchants",
+		t.Kind, t.Code, t.Scope, t.Step, t.Reason, t.Observed, t.Transactions, t.Terminals, t.Merchants)
 }
 
 // Subject is where the incident's transitions are published.

@@ -173,6 +173,9 @@ func Hash(acquirer, subject, id string) uint64 {
 	return xxhash.Sum64(b)
 }
 
+// HashText is a 64-bit hash of a text, for remembering that it was the same. It is xxhash64 and may change.
+func HashText(s string) uint64 { return xxhash.Sum64String(s) }
+
 // HashTag is the tag h of an event's point: the top four bits of its hash, as one lower-case hex digit.
 func HashTag(hash uint64) string { return hexDigits[hash>>60:][:1] }
 

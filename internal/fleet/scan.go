@@ -97,8 +97,8 @@ func (p *scanner) end() error {
 	return nil
 }
 
-// str reads a string and decodes its escapes. Without escapes the result shares memory with the document; invalid
-// UTF-8 is replaced by U+FFFD, as encoding/json does.
+// str reads a string and decodes its escapes. Without escapes the result shares memory with the document; each byte
+// of invalid UTF-8 is replaced by U+FFFD, as encoding/json does.
 func (p *scanner) str() (string, error) {
 	if p.peek() != '"' {
 		return "", p.fail("a string")
@@ -112,7 +112,7 @@ func (p *scanner) str() (string, error) {
 			out := p.s[start:p.i]
 			p.i++
 			if !ascii && !utf8.ValidString(out) {
-				out = strings.ToValidUTF8(out, "\uFFFD")
+				out = string([]rune(out)) // each wrong byte becomes U+FFFD
 			}
 			return out, nil
 		case c == '\\':
@@ -136,7 +136,10 @@ func (p *scanner) strEscaped(start int) (string, error) {
 		switch {
 		case c == '"':
 			p.i++
-			return strings.ToValidUTF8(string(b), "\uFFFD"), nil
+			if !utf8.Valid(b) {
+				return string([]rune(string(b))), nil
+			}
+			return string(b), nil
 		case c < 0x20:
 			return "", p.fail("no control character in a string")
 		case c != '\\':

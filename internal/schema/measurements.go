@@ -8,7 +8,7 @@ var Measurements = []Measurement{
 		Name: Heartbeat, Bucket: BucketRaw,
 		Doc:  "One point a heartbeat. The facts that change with every heartbeat are always there; a slow fact only where it differs from what was last written for the terminal, and in the terminal's first heartbeat of a UTC day. Read a slow fact with last().",
 		Time: "the terminal's ts in milliseconds; where the terminal's clock is wrong by more than the retention back or ten minutes forward, the UTC midnight of the day it arrived plus nanoseconds from its hash",
-		Tags: []Column{{Name: "acquirer", Doc: "acquirer id"}, {Name: "terminal", Doc: "TID (ISO 8583 field 41), trimmed"}},
+		Tags: []Column{{Name: "acquirer", Doc: "acquirer id"}, {Name: "terminal", Doc: "TID (ISO 8583 field 41), trimmed, as in subjects: a byte outside [A-Za-z0-9-] is written _xx"}},
 		Fields: []Column{
 			{"seq", Int, "", "counts since the terminal's last start"},
 			{"rssi", Int, "dBm", "signal strength"},
@@ -50,7 +50,7 @@ var Measurements = []Measurement{
 		Tags: []Column{{Name: "acquirer", Doc: "acquirer id"}, {Name: "code", Doc: "response code (ISO 8583 field 39)"}, {Name: "h", Doc: "top four bits of the hash, one hex digit; only there to keep points apart"}},
 		Fields: []Column{
 			{"id", String, "", "the transaction's id, never used again by its terminal"},
-			{"terminal", String, "", "TID (ISO 8583 field 41), trimmed"},
+			{"terminal", String, "", "TID (ISO 8583 field 41), spelled as the tag of heartbeat"},
 			{"merchant", String, "", "merchant number (ISO 8583 field 42) as the terminal sent it"},
 			{"model", String, "", "terminal model, where known"},
 			{"app", String, "", "application version"},

@@ -1,0 +1,5 @@
+//go:build race
+
+package carddata
+
+const raceEnabled = true
