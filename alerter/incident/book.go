@@ -57,6 +57,7 @@ type key struct {
 // problem is an open incident, or one whose opening is held.
 type problem struct {
 	last      fleet.Transition // as published; N is 0 while the opening is held
+	opened    int64            // At of the first transition; 0 while the opening is held
 	places    []alerter.Place
 	heldSince time.Time
 	seenAt    time.Time // the rule last held
@@ -70,7 +71,8 @@ type problem struct {
 type Book struct {
 	o       Options
 	open    map[key]*problem
-	decided time.Time // nothing is decided again at or before this instant: it was published before a restart
+	told    int64     // At of the newest restored transition, Unix milliseconds
+	decided time.Time // Resume's instant
 }
 
 // New returns an empty book.
@@ -86,35 +88,6 @@ func New(o Options) *Book {
 	return &Book{o: o, open: map[key]*problem{}}
 }
 
-// Restore folds a published transition, in the order of publication.
-func (b *Book) Restore(t fleet.Transition) {
-	at := time.UnixMilli(t.At)
-	if at.After(b.decided) {
-		b.decided = at
-	}
-	k := keyOf(&t)
-	if t.Step == fleet.StepResolved || t.Step == fleet.StepAbsorbed {
-		if p := b.open[k]; p != nil && p.last.Incident == t.Incident {
-			delete(b.open, k)
-		}
-		return
-	}
-	p := &problem{last: t, seenAt: at, published: at, terminals: map[fleet.Key]bool{}, merchants: map[string]bool{}}
-	for _, m := range t.Scope {
-		p.places = append(p.places, alerter.PlaceOf(m))
-	}
-	p.peak = alerter.Counts{Declines: int(t.Observed), Transactions: t.Transactions}
-	b.open[k] = p
-}
-
-func keyOf(t *fleet.Transition) key {
-	k := key{acquirer: t.Acquirer, code: t.Code}
-	if len(t.Scope) == 1 {
-		k.merchant = t.Scope[0]["merchant"]
-	}
-	return k
-}
-
 // Open is the number of incidents that people know of.
 func (b *Book) Open() int {
 	n := 0
@@ -127,11 +100,9 @@ func (b *Book) Open() int {
 }
 
 // Step decides what an instant changes and returns the transitions in the order in which they are to be published.
-// The same steps give the same transitions.
+// The same steps give the same transitions. An instant that was decided before a restart (see Restore and Resume) is
+// only looked at, and gives none.
 func (b *Book) Step(now Now) []fleet.Transition {
-	if !now.At.After(b.decided) {
-		return nil
-	}
 	var out []fleet.Transition
 	groups := groupByCode(now.Holding)
 	for _, code := range slices.Sorted(maps.Keys(groups)) {
@@ -167,21 +138,25 @@ func (b *Book) explainedByAcquirers(code string, g *group) bool {
 // wide opens or goes on with the wide incident of an acquirer and code.
 func (b *Book) wide(now Now, k key, holding []Holding) (out []fleet.Transition) {
 	chosen := explain(holding)
-	p := b.open[k]
+	p := b.problem(now, k)
 	if p == nil {
-		p = &problem{heldSince: now.At, terminals: map[fleet.Key]bool{}, merchants: map[string]bool{}}
-		b.open[k] = p
+		return nil
 	}
-	changed := p.see(now, k.code, chosen)
-	if p.last.N == 0 {
+	b.see(p, now, k.code, chosen)
+	past := b.past(now.At)
+	switch {
+	case past:
+	case p.last.N == 0:
 		out = append(out, b.publish(now, k, p, fleet.StepOpened, ReasonFirst))
-	} else if t, ok := b.update(now, k, p, changed); ok {
-		out = append(out, t)
+	default:
+		if t, ok := b.update(now, k, p); ok {
+			out = append(out, t)
+		}
 	}
 	// Merchants that it explains are absorbed, held or posted.
 	for _, mk := range b.merchantKeys(k) {
 		m := b.open[mk]
-		if !covers(p.terminals, m.terminals) {
+		if !covers(p.terminals, m.terminals) || past && m.last.N > 0 {
 			continue
 		}
 		if m.last.N > 0 {
@@ -191,6 +166,24 @@ func (b *Book) wide(now Now, k key, holding []Holding) (out []fleet.Transition) 
 		delete(b.open, mk)
 	}
 	return out
+}
+
+// problem returns the problem of a key that holds now, a new one where there is none. It is nil at an instant of the
+// past at which the incident that the key has now was not there yet.
+func (b *Book) problem(now Now, k key) *problem {
+	p := b.open[k]
+	switch {
+	case p == nil:
+		p = newProblem(now.At)
+		b.open[k] = p
+	case b.past(now.At) && p.opened > now.At.UnixMilli():
+		return nil
+	}
+	return p
+}
+
+func newProblem(since time.Time) *problem {
+	return &problem{heldSince: since, terminals: map[fleet.Key]bool{}, merchants: map[string]bool{}}
 }
 
 // merchantKeys lists the open or held merchants of a wide key, sorted.
@@ -210,18 +203,18 @@ func (b *Book) merchantKeys(wide key) (out []key) {
 func (b *Book) merchant(now Now, h Holding) (out []fleet.Transition) {
 	place := h.Series.Place
 	k := key{acquirer: place.Acquirer, code: h.Series.Code, merchant: place.Merchant}
-	p := b.open[k]
-	if p == nil {
-		if b.explains(k, h.Counts.Terminals) {
-			return nil
-		}
-		p = &problem{heldSince: now.At, terminals: map[fleet.Key]bool{}, merchants: map[string]bool{}}
-		b.open[k] = p
+	if b.open[k] == nil && b.explains(k, h.Counts.Terminals) {
+		return nil
 	}
-	changed := p.see(now, k.code, []Holding{h})
+	p := b.problem(now, k)
+	if p == nil {
+		return nil
+	}
+	b.see(p, now, k.code, []Holding{h})
 	switch {
+	case b.past(now.At):
 	case p.last.N > 0:
-		if t, ok := b.update(now, k, p, changed); ok {
+		if t, ok := b.update(now, k, p); ok {
 			out = append(out, t)
 		}
 	case now.At.Sub(p.heldSince) >= b.o.Hold:
@@ -269,7 +262,7 @@ func (b *Book) settle(now Now) (out []fleet.Transition) {
 		switch quiet := now.At.Sub(p.seenAt); {
 		case p.last.N == 0 && quiet > 2*time.Second: // held, and over before it was told
 			delete(b.open, k)
-		case p.last.N > 0 && quiet >= b.o.ResolveAfter:
+		case p.last.N > 0 && quiet >= b.o.ResolveAfter && !b.past(now.At):
 			out = append(out, b.publish(now, k, p, fleet.StepResolved, ReasonRecovered))
 			delete(b.open, k)
 		}
@@ -277,16 +270,13 @@ func (b *Book) settle(now Now) (out []fleet.Transition) {
 	return out
 }
 
-// see notes what holds now and reports whether the places changed. Places of one level add up while the incident is
-// open, so that one at the edge of the rule does not come and go.
-func (p *problem) see(now Now, code string, holding []Holding) (changed bool) {
-	p.seenAt = now.At
-	level := holding[0].Series.Place.Level()
-	places := slices.DeleteFunc(slices.Clone(p.places), func(x alerter.Place) bool { return x.Level() != level })
+// see notes what holds now. Places of one level add up while the incident is open, so that one at the edge of the rule
+// does not come and go.
+func (b *Book) see(p *problem, now Now, code string, holding []Holding) {
+	if now.At.After(p.seenAt) {
+		p.seenAt = now.At
+	}
 	for _, h := range holding {
-		if !slices.Contains(places, h.Series.Place) {
-			places = append(places, h.Series.Place)
-		}
 		for t := range h.Counts.Terminals {
 			p.terminals[t] = true
 		}
@@ -294,8 +284,18 @@ func (p *problem) see(now Now, code string, holding []Holding) (changed bool) {
 			p.merchants[m] = true
 		}
 	}
+	if b.past(now.At) && now.At.UnixMilli() < p.last.At {
+		return // the transition that was published since says more
+	}
+	level := holding[0].Series.Place.Level()
+	places := slices.DeleteFunc(slices.Clone(p.places), func(x alerter.Place) bool { return x.Level() != level })
+	for _, h := range holding {
+		if !slices.Contains(places, h.Series.Place) {
+			places = append(places, h.Series.Place)
+		}
+	}
 	slices.SortFunc(places, comparePlaces)
-	changed = !slices.Equal(places, p.places)
+	changed := !slices.Equal(places, p.places)
 	p.places = places
 
 	var total alerter.Counts
@@ -313,18 +313,17 @@ func (p *problem) see(now Now, code string, holding []Holding) (changed bool) {
 		}
 		p.peak = total
 	}
-	return changed
 }
 
 // update decides whether people are told again.
-func (b *Book) update(now Now, k key, p *problem, placesChanged bool) (fleet.Transition, bool) {
+func (b *Book) update(now Now, k key, p *problem) (fleet.Transition, bool) {
 	if now.At.Sub(p.published) < b.o.UpdateEvery {
 		return fleet.Transition{}, false
 	}
 	var reason Reason
 	_, explained := joinFindings(p.last.Findings, b.findings(now, k, p))
 	switch {
-	case placesChanged || len(p.last.Scope) != len(p.places):
+	case !sameScope(p.last.Scope, p.places):
 		reason = ReasonScope
 	case len(p.terminals) >= 2*p.last.Terminals:
 		reason = ReasonWorsened
@@ -350,10 +349,7 @@ func (b *Book) publish(now Now, k key, p *problem, step fleet.IncidentStep, reas
 	}
 	t.N++
 	t.At, t.Step, t.Reason = now.At.UnixMilli(), step, string(reason)
-	t.Scope = nil
-	for _, place := range p.places {
-		t.Scope = append(t.Scope, place.Scope())
-	}
+	t.Scope = scopeOf(p.places)
 	t.Observed, t.Transactions = int64(p.peak.Declines), max(p.peak.Transactions, int64(p.peak.Declines))
 	// After a restart the sets hold only what was seen since.
 	t.Terminals, t.Merchants = max(t.Terminals, len(p.terminals)), max(t.Merchants, len(p.merchants))
@@ -362,7 +358,10 @@ func (b *Book) publish(now Now, k key, p *problem, step fleet.IncidentStep, reas
 		t.Findings, _ = joinFindings(t.Findings, b.findings(now, k, p))
 		t.Causes = causes(t.Findings)
 	}
-	p.last, p.published = t, now.At
+	if p.opened == 0 {
+		p.opened = t.At
+	}
+	p.last, p.published = t, time.UnixMilli(t.At)
 	return t
 }
 

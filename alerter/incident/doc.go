@@ -1,7 +1,7 @@
 // Package incident keeps one state machine per problem. It is pure: time comes in with every call.
 //
 //	holding series + findings + now ──▶ Book.Step ──▶ transitions, to be published before anybody is told
-//	published transitions ──▶ Book.Restore (after a restart)
+//	published transitions ──▶ Book.Restore, Book.Resume (after a restart), then Steps over the past give none
 //
 //	            ┌─ held (merchants, 20 s) ─┐
 //	nothing ────┴──────────▶ opened ◀──────┘──▶ updated … ──▶ resolved

@@ -24,7 +24,8 @@ type fold struct {
 	tally  *tally.Tally
 	book   *incident.Book
 
-	from    time.Time                   // decisions begin after this instant; what lies before only fills the window
+	watch   time.Time                   // steps begin after this instant; what lies before only fills the window
+	from    time.Time                   // decisions begin after this instant
 	last    map[string]uint64           // last sequence in DERIVED of each open incident's subject
 	newest  map[string]fleet.Transition // by incident, as restored
 	holding map[alerter.Series]bool     // series that held at the last step
@@ -80,7 +81,7 @@ func (f *fold) item(ctx context.Context, it bus.Item) error {
 
 // step asks the book what this instant changes, stores the answer and tells people.
 func (f *fold) step(ctx context.Context, at time.Time) error {
-	if !at.After(f.from) {
+	if !at.After(f.watch) {
 		return nil
 	}
 	clear(f.holding)
@@ -154,8 +155,12 @@ func (p *Pipeline) restore(ctx context.Context, term *Term) (*fold, error) {
 		return nil, err
 	}
 	f.term = *term
-	f.from, err = f.loadCursor(ctx)
-	return f, err
+	if f.from, err = f.loadCursor(ctx); err != nil {
+		return nil, err
+	}
+	f.watch = f.from.Add(-lookBack)
+	f.book.Resume(f.from)
+	return f, nil
 }
 
 // retell notifies what people may not have been told: every open incident, and those that ended within the span.

@@ -159,7 +159,7 @@ func (p *Pipeline) term(ctx context.Context, term Term) error {
 	p.log.Info("alerter active", "epoch", term.Epoch, "from", f.from, "open_incidents", f.book.Open())
 	err = p.o.Bus.Merge(ctx, bus.MergeOptions{
 		Streams: []string{bus.StreamTxn, bus.StreamHB, bus.StreamControl},
-		From:    f.from.Add(-p.o.Window - lookBack),
+		From:    f.watch.Add(-p.o.Window),
 	}, func(it bus.Item) error { return f.item(ctx, it) })
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		return cause
@@ -167,5 +167,6 @@ func (p *Pipeline) term(ctx context.Context, term Term) error {
 	return err
 }
 
-// lookBack is how much more than the window is read again on a start: ids seen, and two heartbeats of each terminal.
+// lookBack is how much more than the window is read again on a start: ids seen, two heartbeats of each terminal, and what
+// the open incidents have seen.
 const lookBack = 10 * time.Minute

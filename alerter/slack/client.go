@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -119,9 +120,7 @@ func (c *Client) options(m Message) []slack.MsgOption {
 	meta := m.Metadata
 	if c.o.Source != "" {
 		payload := map[string]any{"source": c.o.Source}
-		for k, v := range meta.EventPayload {
-			payload[k] = v
-		}
+		maps.Copy(payload, meta.EventPayload)
 		meta.EventPayload = payload
 	}
 	return []slack.MsgOption{

@@ -197,7 +197,7 @@ func TestSecretMasksItself(t *testing.T) {
 	const secret = Secret("xoxb-123-456-abc")
 	var b strings.Builder
 	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "token", secret, "options", ClientOptions{Token: secret})
-	raw, err := json.Marshal(map[Secret]Secret{secret: secret})
+	raw, err := json.Marshal(map[string]any{"token": secret, "options": ClientOptions{Token: secret}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,5 +24,5 @@ func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String(
 // LogValue masks the secret in logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText masks the secret in JSON and every other encoding.
+// MarshalText masks the secret as a value in JSON and every other encoding. As a map's key encoding/json would show it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -21,7 +21,9 @@ const (
 	offsetFirst   = 5  // with fewer events the median says nothing and counts as 0
 )
 
-// late reports whether an event is too old for today's alarms. A clock that runs ahead makes nothing late.
+// late reports whether an event is too old for today's alarms. A clock that runs ahead makes nothing late: not its own
+// events, and not those of the others either, should it be the one that the median is taken from. A median below
+// zero therefore counts as zero.
 func (t *Tally) late(acquirer string, arrived time.Time, ts int64) bool {
 	o := t.offsets[acquirer]
 	if o == nil {
@@ -29,7 +31,7 @@ func (t *Tally) late(acquirer string, arrived time.Time, ts int64) bool {
 		t.offsets[acquirer] = o
 	}
 	d := arrived.UnixMilli() - ts
-	late := d-o.median > lateAfter.Milliseconds()
+	late := d-max(o.median, 0) > lateAfter.Milliseconds()
 	o.ring[o.n%offsetSamples] = d
 	o.n++
 	if o.n == offsetFirst || o.n > offsetFirst && o.n%offsetEvery == 0 {

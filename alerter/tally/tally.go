@@ -25,8 +25,9 @@ type Options struct {
 }
 
 // seenFor is how long an event's id is remembered, so that a second copy behind the stream's own window is not
-// counted twice.
-const seenFor = 10 * time.Minute
+// counted twice. It is longer than lateAfter: by the time an id is forgotten, a copy of its event is late, unless its
+// clock runs more than the difference ahead.
+const seenFor = lateAfter + 5*time.Minute
 
 // Verdict is what a transaction was taken for.
 type Verdict string
@@ -51,7 +52,7 @@ type Tally struct {
 	leaves    map[alerter.Place]*leaf
 	places    map[alerter.Place]*place
 	terminals map[fleet.Key]*terminal
-	fresh     queue[freshness]
+	fresh     expiries
 	offsets   map[string]*offset
 	active    map[*series]struct{} // series with declines in the window
 }

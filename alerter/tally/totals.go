@@ -9,49 +9,44 @@ import (
 // terminal is the latest that a terminal said of itself.
 type terminal struct {
 	boot, seq            int64
-	at                   time.Time
-	approved, declined   int64
-	hasTotals            bool
 	model, app, merchant string
+
+	// The last totals, which the next ones are compared with; totalsAt is zero before the first.
+	totalsAt   time.Time
+	totalsBoot int64
+	totals     int64
 
 	leaf   *leaf
 	share  float64 // this terminal's part of its places' totals
 	latest uint64  // which freshness is the current one
 }
 
-// freshness is when a terminal's part of the totals stops counting, unless a newer heartbeat came.
-type freshness struct {
-	until time.Time
-	term  *terminal
-	gen   uint64
-}
-
 // Heartbeat folds a heartbeat that was stored at this instant. One with an older (boot, seq) changes nothing.
 func (t *Tally) Heartbeat(at time.Time, k fleet.Key, h *fleet.Heartbeat) {
 	t.Advance(at)
 	term := t.terminals[k]
-	first := term == nil
-	if first {
+	if term == nil {
 		term = &terminal{}
 		t.terminals[k] = term
 	} else if h.Boot < term.boot || h.Boot == term.boot && h.Seq <= term.seq {
 		return
 	}
 	term.model, term.app, term.merchant = or(h.Model, term.model), or(h.App, term.app), or(h.Merchant, term.merchant)
-	if h.Fields.Has(fleet.HasTotals) {
-		period := at.Sub(term.at)
-		if !first && term.hasTotals && period >= time.Second {
-			done := h.Approved + h.Declined
-			if h.Boot == term.boot {
-				done -= term.approved + term.declined
-			}
-			t.replaceShare(term, k, float64(max(done, 0))*t.o.Window.Seconds()/period.Seconds())
-			term.latest++
-			t.fresh.push(freshness{at.Add(max(2*period, t.o.Window)), term, term.latest})
-		}
-		term.approved, term.declined, term.hasTotals = h.Approved, h.Declined, true
+	term.boot, term.seq = h.Boot, h.Seq
+	if !h.Fields.Has(fleet.HasTotals) {
+		return
 	}
-	term.boot, term.seq, term.at = h.Boot, h.Seq, at
+	total := h.Approved + h.Declined
+	if period := at.Sub(term.totalsAt); !term.totalsAt.IsZero() && period >= time.Second {
+		done := total
+		if h.Boot == term.totalsBoot {
+			done -= term.totals
+		}
+		t.replaceShare(term, k, float64(max(done, 0))*t.o.Window.Seconds()/period.Seconds())
+		term.latest++
+		t.fresh.push(freshness{at.Add(max(2*period, t.o.Window)), term, term.latest})
+	}
+	term.totalsAt, term.totalsBoot, term.totals = at, h.Boot, total
 }
 
 func (t *Tally) replaceShare(term *terminal, k fleet.Key, share float64) {
@@ -66,16 +61,15 @@ func (t *Tally) replaceShare(term *terminal, k fleet.Key, share float64) {
 	}
 }
 
-// expireTotals drops the parts of terminals that have fallen silent. The queue is ordered by arrival and not by expiry,
-// so a part may count a little longer than its terminal's own period asks; never less.
+// expireTotals drops the parts of terminals that have fallen silent.
 func (t *Tally) expireTotals(now time.Time) {
-	for f, ok := t.fresh.peek(); ok && !f.until.After(now); f, ok = t.fresh.peek() {
+	for len(t.fresh) > 0 && !t.fresh[0].until.After(now) {
+		f := t.fresh.pop()
 		if f.term.latest == f.gen && f.term.leaf != nil {
 			for _, p := range f.term.leaf.places {
 				p.totals -= f.term.share
 			}
 			f.term.leaf, f.term.share = nil, 0
 		}
-		t.fresh.pop()
 	}
 }

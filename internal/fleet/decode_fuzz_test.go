@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -133,94 +134,157 @@ func FuzzDecodeHeartbeat(f *testing.F) {
 	for _, s := range fuzzBodies(fullHeartbeat) {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		var h Heartbeat
-		if err := DecodeHeartbeat(body, testKey, &h); err != nil {
-			refusedRightly(t, body, err)
-			return
-		}
-		if !json.Valid(body) {
-			t.Fatalf("%q is accepted and no JSON", body)
-		}
-		r := readReference(body)
-		r.integer(t, "ts", h.TS, true)
-		r.integer(t, "boot", h.Boot, true)
-		r.integer(t, "seq", h.Seq, true)
-		r.integer(t, "every_s", h.EverySec, h.Fields.Has(HasEvery))
-		r.text(t, "merchant", h.Merchant, true)
-		r.text(t, "model", h.Model, false)
-		r.text(t, "serial", h.Serial, false)
-		r.text(t, "app", h.App, false)
-		r.text(t, "os", h.OS, false)
-		r.text(t, "params", h.Params, false)
-		r.enum(t, "net.type", h.NetType)
-		r.integer(t, "net.rssi", h.RSSI, h.Fields.Has(HasRSSI))
-		r.integer(t, "net.rtt_ms", h.RTTms, h.Fields.Has(HasRTT))
-		r.boolean(t, "net.host_ok", h.HostOK, h.Fields.Has(HasHostOK))
-		r.text(t, "net.iccid", h.ICCID, false)
-		r.text(t, "net.cell", h.Cell, false)
-		r.enum(t, "health.printer", h.Printer)
-		r.enum(t, "health.reader", h.Reader)
-		r.enum(t, "health.scanner", h.Scanner)
-		r.enum(t, "health.pinpad", h.PINPad)
-		r.enum(t, "health.screen", h.Screen)
-		r.integer(t, "health.battery", h.Battery, h.Fields.Has(HasBattery))
-		r.boolean(t, "health.tamper", h.Tamper, h.Fields.Has(HasTamper))
-		r.integer(t, "health.storage_mb", h.StorageMB, h.Fields.Has(HasStorage))
-		_, approved := r.values["totals.approved"]
-		_, declined := r.values["totals.declined"]
-		r.integer(t, "totals.approved", h.Approved, approved)
-		r.integer(t, "totals.declined", h.Declined, declined)
-		if r.totals <= 1 && h.Fields.Has(HasTotals) != (approved && declined) {
-			t.Errorf("HasTotals is %v of %q", h.Fields.Has(HasTotals), body)
-		}
-		sameIdentity(t, r)
-		if h.TS < 1 || h.TS > maxMillis || h.Boot < 0 || h.Seq < 0 || h.Battery < 0 || h.Battery > 100 || len(h.Merchant) > MaxID || len(h.Model) > maxText {
-			t.Errorf("out of bounds: %+v", h)
-		}
-		if t.Failed() {
-			t.Logf("body %q", body)
-		}
-	})
+	f.Fuzz(func(t *testing.T, body []byte) { agreeHeartbeat(t, body) })
+}
+
+// agreeHeartbeat decodes a body and compares with encoding/json.
+func agreeHeartbeat(t *testing.T, body []byte) (accepted bool) {
+	t.Helper()
+	var h Heartbeat
+	if err := DecodeHeartbeat(body, testKey, &h); err != nil {
+		refusedRightly(t, body, err)
+		return false
+	}
+	if !json.Valid(body) {
+		t.Fatalf("%q is accepted and no JSON", body)
+	}
+	r := readReference(body)
+	r.integer(t, "ts", h.TS, true)
+	r.integer(t, "boot", h.Boot, true)
+	r.integer(t, "seq", h.Seq, true)
+	r.integer(t, "every_s", h.EverySec, h.Fields.Has(HasEvery))
+	r.text(t, "merchant", h.Merchant, true)
+	r.text(t, "model", h.Model, false)
+	r.text(t, "serial", h.Serial, false)
+	r.text(t, "app", h.App, false)
+	r.text(t, "os", h.OS, false)
+	r.text(t, "params", h.Params, false)
+	r.enum(t, "net.type", h.NetType)
+	r.integer(t, "net.rssi", h.RSSI, h.Fields.Has(HasRSSI))
+	r.integer(t, "net.rtt_ms", h.RTTms, h.Fields.Has(HasRTT))
+	r.boolean(t, "net.host_ok", h.HostOK, h.Fields.Has(HasHostOK))
+	r.text(t, "net.iccid", h.ICCID, false)
+	r.text(t, "net.cell", h.Cell, false)
+	r.enum(t, "health.printer", h.Printer)
+	r.enum(t, "health.reader", h.Reader)
+	r.enum(t, "health.scanner", h.Scanner)
+	r.enum(t, "health.pinpad", h.PINPad)
+	r.enum(t, "health.screen", h.Screen)
+	r.integer(t, "health.battery", h.Battery, h.Fields.Has(HasBattery))
+	r.boolean(t, "health.tamper", h.Tamper, h.Fields.Has(HasTamper))
+	r.integer(t, "health.storage_mb", h.StorageMB, h.Fields.Has(HasStorage))
+	_, approved := r.values["totals.approved"]
+	_, declined := r.values["totals.declined"]
+	r.integer(t, "totals.approved", h.Approved, approved)
+	r.integer(t, "totals.declined", h.Declined, declined)
+	if r.totals <= 1 && h.Fields.Has(HasTotals) != (approved && declined) {
+		t.Errorf("HasTotals is %v of %q", h.Fields.Has(HasTotals), body)
+	}
+	sameIdentity(t, r)
+	if h.TS < 1 || h.TS > maxMillis || h.Boot < 0 || h.Seq < 0 || h.Battery < 0 || h.Battery > 100 || len(h.Merchant) > MaxID || len(h.Model) > maxText {
+		t.Errorf("out of bounds: %+v", h)
+	}
+	if t.Failed() {
+		t.Logf("body %q", body)
+	}
+	return true
 }
 
 func FuzzDecodeTxn(f *testing.F) {
 	for _, s := range fuzzBodies(fullTxn) {
 		f.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		var tx Txn
-		if err := DecodeTxn(body, testKey, &tx); err != nil {
-			refusedRightly(t, body, err)
-			return
+	f.Fuzz(func(t *testing.T, body []byte) { agreeTxn(t, body) })
+}
+
+// agreeTxn decodes a body and compares with encoding/json.
+func agreeTxn(t *testing.T, body []byte) (accepted bool) {
+	t.Helper()
+	var tx Txn
+	if err := DecodeTxn(body, testKey, &tx); err != nil {
+		refusedRightly(t, body, err)
+		return false
+	}
+	if !json.Valid(body) {
+		t.Fatalf("%q is accepted and no JSON", body)
+	}
+	r := readReference(body)
+	r.integer(t, "ts", tx.TS, true)
+	r.text(t, "id", tx.ID, false)
+	r.text(t, "code", tx.Code, false)
+	r.text(t, "merchant", tx.Merchant, true)
+	r.enum(t, "type", tx.Type)
+	r.enum(t, "entry", tx.Entry)
+	r.integer(t, "amount", tx.Amount, tx.Fields.Has(HasAmount))
+	r.integer(t, "latency_ms", tx.LatencyMS, tx.Fields.Has(HasLatency))
+	r.text(t, "currency", tx.Currency, false)
+	r.text(t, "model", tx.Model, false)
+	r.text(t, "app", tx.App, false)
+	r.text(t, "params", tx.Params, false)
+	if src, there := r.values["src"]; there && string(tx.Src) != src || !there && tx.Src != SourceTerminal {
+		t.Errorf("src is %q, encoding/json reads %v", tx.Src, src)
+	}
+	sameIdentity(t, r)
+	if !ValidCode(tx.Code) || !validTxnID(tx.ID) || len(tx.ID) > maxTxnID || tx.TS < 1 || tx.TS > maxMillis {
+		t.Errorf("out of bounds: %+v", tx)
+	}
+	if t.Failed() {
+		t.Logf("body %q", body)
+	}
+	return true
+}
+
+// TestDecodersAgreeWithEncodingJSON makes bodies out of pieces that meet in every way, true and broken, where random
+// bytes would hardly ever make a message.
+func TestDecodersAgreeWithEncodingJSON(t *testing.T) {
+	n := 30_000
+	if testing.Short() {
+		n = 5_000
+	}
+	names := strings.Fields(`ts boot seq every_s id code src merchant model app params net health totals type amount entry acquirer terminal
+		latency_ms \u0074s x`)
+	nested := strings.Fields(`type rssi rtt_ms host_ok iccid cell printer battery tamper storage_mb approved declined x`)
+	values := []string{"1", "0", "-1", "17", "-0", "1.5", "1e2", "9007199254740992", "9007199254740993", "9000000000000", "01", "true", "false", "null", "nul",
+		`"03"`, `"a1"`, `"10012345"`, `" 10012345 "`, `""`, `"ok"`, `"4g"`, `"a b"`, `"switch"`, `"\ud800"`, `"\ud83d\ude00"`, `"\u00e9\n"`, "\"\xff\xfe\"", `"中"`,
+		`[]`, `[1,{"a":null}]`, `{}`, `"` + strings.Repeat("x", maxText) + `"`, `"` + strings.Repeat("x", maxText+1) + `"`}
+	r := rand.New(rand.NewPCG(1, 4))
+	pick := func(of []string) string { return of[r.IntN(len(of))] }
+	accepted, messages := 0, 0
+	for range n {
+		var b strings.Builder
+		b.WriteString(`{"ts":1,"boot":2,"seq":3,"id":"1","code":"03"`)
+		for range r.IntN(5) {
+			name, value := pick(names), pick(values)
+			if r.IntN(4) == 0 {
+				name, value = pick([]string{"net", "health", "totals"}), "{"
+				for i := range r.IntN(4) {
+					if i > 0 {
+						value += ","
+					}
+					value += `"` + pick(nested) + `":` + pick(values)
+				}
+				value += "}"
+			}
+			b.WriteString(pick([]string{",", ",", ",", " , "}) + `"` + name + `":` + value)
 		}
-		if !json.Valid(body) {
-			t.Fatalf("%q is accepted and no JSON", body)
+		b.WriteString("}")
+		body := []byte(b.String())
+		if r.IntN(10) == 0 {
+			body[r.IntN(len(body))] = byte(r.IntN(256))
 		}
-		r := readReference(body)
-		r.integer(t, "ts", tx.TS, true)
-		r.text(t, "id", tx.ID, false)
-		r.text(t, "code", tx.Code, false)
-		r.text(t, "merchant", tx.Merchant, true)
-		r.enum(t, "type", tx.Type)
-		r.enum(t, "entry", tx.Entry)
-		r.integer(t, "amount", tx.Amount, tx.Fields.Has(HasAmount))
-		r.integer(t, "latency_ms", tx.LatencyMS, tx.Fields.Has(HasLatency))
-		r.text(t, "currency", tx.Currency, false)
-		r.text(t, "model", tx.Model, false)
-		r.text(t, "app", tx.App, false)
-		r.text(t, "params", tx.Params, false)
-		if src, there := r.values["src"]; there && string(tx.Src) != src || !there && tx.Src != SourceTerminal {
-			t.Errorf("src is %q, encoding/json reads %v", tx.Src, src)
-		}
-		sameIdentity(t, r)
-		if !ValidCode(tx.Code) || !validTxnID(tx.ID) || len(tx.ID) > maxTxnID || tx.TS < 1 || tx.TS > maxMillis {
-			t.Errorf("out of bounds: %+v", tx)
+		for _, ok := range []bool{agreeHeartbeat(t, body), agreeTxn(t, body)} {
+			if messages++; ok {
+				accepted++
+			}
 		}
 		if t.Failed() {
-			t.Logf("body %q", body)
+			t.Fatalf("body %q", body)
 		}
-	})
+	}
+	t.Logf("%d bodies, %d accepted, %d refused, none unlike encoding/json", messages, accepted, messages-accepted)
+	if accepted < messages/5 || accepted > messages*4/5 {
+		t.Error("the bodies hardly test one of the two outcomes")
+	}
 }
 
 // sameIdentity: whoever is accepted says nothing else of himself than his subject does.

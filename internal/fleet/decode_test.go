@@ -201,6 +201,22 @@ func TestDecodedStringsSurviveTheBuffer(t *testing.T) {
 	}
 }
 
+// TestDecodeAllocatesTheCopyOnly: one allocation a message, the copy that its strings share.
+func TestDecodeAllocatesTheCopyOnly(t *testing.T) {
+	if raceEnabled {
+		t.Skip("a pool drops at random under the race detector")
+	}
+	var h Heartbeat
+	var tx Txn
+	heartbeat, txn := []byte(fullHeartbeat), []byte(fullTxn)
+	if n := testing.AllocsPerRun(1000, func() { _ = DecodeHeartbeat(heartbeat, testKey, &h) }); n != 1 {
+		t.Errorf("%v allocations a heartbeat, want 1", n)
+	}
+	if n := testing.AllocsPerRun(1000, func() { _ = DecodeTxn(txn, testKey, &tx) }); n != 1 {
+		t.Errorf("%v allocations a txn, want 1", n)
+	}
+}
+
 func TestValidCode(t *testing.T) {
 	for code, want := range map[string]bool{"03": true, "A0": true, "zz": true, "000": true, "1234": true,
 		"": false, "0": false, "12345": false, "0-": false, "0 ": false, "０３": false, "0_": false} {

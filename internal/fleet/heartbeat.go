@@ -1,6 +1,9 @@
 package fleet
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // Bounds of decoded values. Times are Unix milliseconds up to the year 2255, so that a nanosecond time still fits in
 // 64 bits; counts fit in what the database stores exactly.
@@ -182,13 +185,21 @@ func (h *Heartbeat) totals(p *scanner, name, path string, got *totalsSeen) (err 
 	return err
 }
 
+// scanners are kept, because a scanner escapes through the function that reads its fields.
+var scanners = sync.Pool{New: func() any { return new(scanner) }}
+
 // decode runs one message through the scanner: it checks the size, refuses a body whose identity is not its subject's,
 // treats null as absent and hands every other field to field.
 func decode(body []byte, key Key, field func(p *scanner, name string) error) error {
 	if len(body) > MaxBody {
 		return &Invalid{Reason: ReasonTooLarge, Want: "at most 4096 bytes"}
 	}
-	p := &scanner{s: string(body)} // the one copy that all decoded strings share
+	p := scanners.Get().(*scanner)
+	*p = scanner{s: string(body)} // the one copy that all decoded strings share
+	defer func() {
+		*p = scanner{} // or the pool would hold on to the message
+		scanners.Put(p)
+	}()
 	err := p.object(func(name string) error {
 		if p.null() {
 			return nil

@@ -103,8 +103,9 @@ func mistype(mid string, taken func(string) bool) string {
 	for i := len(b) - 1; ; i-- {
 		for d := byte('0'); d <= '9'; d++ {
 			was := b[i]
-			if b[i] = d; !taken(string(b)) {
-				return string(b)
+			b[i] = d
+			if s := string(b); s != mid && !taken(s) {
+				return s
 			}
 			b[i] = was
 		}

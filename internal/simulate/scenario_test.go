@@ -158,11 +158,11 @@ func TestScopeThatFitsNoFleet(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s:%d:%d %s %s", p.File, p.Line, p.Column, p.Key, p.Got))
 	}
 	want := []string{
-		"s.yaml:2:46 faults[0].scope.acquirer a9",
-		"s.yaml:3:41 faults[1].scope.app 9.9.9",
-		"s.yaml:4:46 faults[2].scope.merchant 1",
-		"s.yaml:6:81 faults[4].scope.region moon",
-		"s.yaml:7:46 faults[5].scope.terminal 00000001",
+		"s.yaml:2:49 faults[0].scope.acquirer a9",
+		"s.yaml:3:44 faults[1].scope.app 9.9.9",
+		"s.yaml:4:49 faults[2].scope.merchant 1",
+		"s.yaml:6:83 faults[4].scope.region moon",
+		"s.yaml:7:49 faults[5].scope.terminal 00000001",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -172,46 +172,6 @@ type printer struct{ *slack.Terminal }
 // Run has nothing to do: Notify prints.
 func (printer) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
-// reconciling looks, beside the deliveries, for messages that a killed process left behind: soon after the start, when
-// Slack's history shows what the last process sent, and then once in a while.
-type reconciling struct {
-	*slack.Courier
-	f *frame
-}
-
-const (
-	reconcileFirst = 20 * time.Second
-	reconcileEvery = 10 * time.Minute
-	reconcileBack  = 24 * time.Hour
-)
-
-// Run delivers and reconciles until ctx ends.
-func (r *reconciling) Run(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		wait := reconcileFirst
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(wait):
-			}
-			wait = reconcileEvery
-			report, err := r.Reconcile(ctx, time.Now().Add(-reconcileBack))
-			if err != nil && ctx.Err() == nil {
-				r.f.log.Warn("slack not reconciled", "err", err)
-				wait = reconcileFirst
-			} else if report.Deleted > 0 || report.Adopted > 0 {
-				r.f.log.Info("slack reconciled", "deleted", report.Deleted, "adopted", report.Adopted)
-			}
-		}
-	}()
-	err := r.Courier.Run(ctx)
-	<-done
-	return err
-}
-
 // jobs are the checks of every acquirer that can be asked. With a nil frame they are only validated.
 func (s *settings) jobs(f *frame, _ check.Claims, store check.Store) ([]check.Job, error) {
 	conf := s.Checks[check.MerchantStatusID]

@@ -72,7 +72,7 @@ func hexRun(b []byte, i int) int {
 
 // findTrack1 finds %B<PAN>^<name>^<expiry…>?, also without its sentinels (ISO/IEC 7813).
 func findTrack1(b []byte) (span, bool) {
-	for i := 0; i < len(b); i++ {
+	for i := range b {
 		if b[i] != '^' {
 			continue
 		}

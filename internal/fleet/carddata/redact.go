@@ -111,7 +111,7 @@ func (w *walker) replaceValue(frames []frame, from, to int, k Kind) {
 func (w *walker) redactText(frames []frame, from, to int, key bool, g grammar) {
 	raw := w.body[from:to]
 	var at []int
-	folded := slices.Clone(fold(nil, raw, &at))
+	folded := fold(nil, raw, &at)
 	first := len(w.edits)
 	growth := 0
 	for {

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -41,9 +42,7 @@ func (s *Server) receive(r *http.Request) (action, handler) {
 	a.req.Method = strings.TrimPrefix(r.URL.Path, "/api/")
 	_ = r.ParseForm() // a torn body lacks its token and is refused as such
 	form := url.Values{}
-	for k, v := range r.Form {
-		form[k] = v
-	}
+	maps.Copy(form, r.Form)
 	a.token = form.Get("token")
 	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		a.token = bearer

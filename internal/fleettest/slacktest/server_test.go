@@ -128,7 +128,7 @@ func TestHistory(t *testing.T) {
 	}
 	read := func(kv ...string) (got []string, meta bool) {
 		cursor := ""
-		for pages := 0; pages < 9; pages++ {
+		for range 9 {
 			out := must(t, s, "conversations.history", append(kv, "cursor", cursor)...)
 			list := out["messages"].([]any)
 			if len(list) > 2 {
@@ -243,10 +243,11 @@ func TestRandomIsSeeded(t *testing.T) {
 		}
 		return s
 	}
-	if draw(1) != draw(1) || draw(1) == draw(2) {
+	first, again, other := draw(1), draw(1), draw(2)
+	if first != again || first == other {
 		t.Error("the same seed differs, or two seeds do not")
 	}
-	if n := strings.Count(draw(1), "drop") + strings.Count(draw(1), "hang"); n < 10 || n > 40 {
+	if n := strings.Count(first, "drop") + strings.Count(first, "hang"); n < 10 || n > 40 {
 		t.Errorf("%d faults of 50 at one half", n)
 	}
 }
