@@ -142,6 +142,15 @@ func freeAddr(addr string) (host string, port int, err error) {
 	return host, l.Addr().(*net.TCPAddr).Port, nil
 }
 
+// FreeAddr is addr where it can be listened on, and else its host with a free port.
+func FreeAddr(addr string) string {
+	host, port, err := freeAddr(addr)
+	if err != nil {
+		return addr
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
 // natsLog hands the server's log lines to slog; its debug and trace lines stay off.
 type natsLog struct{ log *slog.Logger }
 

@@ -19,7 +19,6 @@ func demoDefaults(o *config.Overrides) {
 	def(&o.Window, 60*time.Second)
 	def(&o.ResolveAfter, 20*time.Second)
 	def(&o.LogLevel, "warn")
-	def(&o.MetricsAddr, "127.0.0.1:0")
 }
 
 func def[T any](p **T, v T) {
@@ -91,6 +90,6 @@ Slack: start with SLACK_BOT_TOKEN=xoxb-… and --slack-channel C0123456789; inci
 Stop with Ctrl-C.
 
 `, s.Influx.URL)
-	err := publishFleet(ctx, d.m.f, conn, d.fleet, simulate.RunOptions{})
+	_, err := publishFleet(ctx, d.m.f, conn, d.fleet, simulate.RunOptions{})
 	return err
 }

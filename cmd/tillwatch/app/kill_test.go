@@ -192,6 +192,7 @@ type load struct {
 	approvals  map[string]bool
 	heartbeats map[string]int64 // sequence by terminal: all from 1 on
 	bad        map[string]bool
+	cards      int // of the declines, those with a card number in them
 	faults     int
 }
 
@@ -242,6 +243,10 @@ func (l *load) publisher(ctx context.Context, t *testing.T, url string, part, ev
 		case draw < 997:
 			txn([]string{"51", "55", "61", "91"}[rng.IntN(4)])
 			l.declines[id] = true
+			if draw == 996 { // a sender that breaks the rules: the event is kept, the number is not
+				m.Data = append(m.Data[:len(m.Data)-1], `,"note":"6222021234567890128"}`...)
+				l.cards++
+			}
 		default:
 			m.ID = k.TxnMsgID(fleet.SourceTerminal, id)
 			m.Data = fmt.Appendf(nil, `{"ts":%d,"id":%q,"code":"3 %d"}`, now, id, draw)
@@ -284,12 +289,20 @@ func (l *load) fault(ctx context.Context, t *testing.T, pub *bus.Publisher, n in
 	l.mu.Unlock()
 }
 
-// TestKill kills everything, at random and at the points where a crash could separate two steps, and accounts for
-// every event by id.
-func TestKill(t *testing.T) {
-	if testing.Short() || raceEnabled {
-		t.Skip("SKIP: the kill test runs in a pass of its own, without race")
+// systemEnv switches the long tests of whole systems on; they run in a pass of their own.
+const systemEnv = "TILLWATCH_SYSTEM"
+
+func systemTest(t *testing.T) {
+	t.Helper()
+	if os.Getenv(systemEnv) == "" {
+		t.Skip("SKIP: a system test runs in a pass of its own, with " + systemEnv + "=1")
 	}
+}
+
+// TestSystemKill kills everything, at random and at the points where a crash could separate two steps, and accounts for
+// every event by id.
+func TestSystemKill(t *testing.T) {
+	systemTest(t)
 	t.Run("1.8", func(t *testing.T) { killTest(t, influxtest.Start18(t), 200_000, 70*time.Second) })
 	t.Run("2.9", func(t *testing.T) { killTest(t, influxtest.Start29(t), 40_000, 25*time.Second) })
 }
@@ -317,7 +330,7 @@ metrics_addr: "127.0.0.1:0"
 	env := []string{"SLACK_BOT_TOKEN=xoxb-test", "TILLWATCH_NATS_URL=" + nats.URL(), "TILLWATCH_INFLUX_URL=" + db.URL,
 		"TILLWATCH_INFLUX_TOKEN=" + db.Token.Reveal(), "TILLWATCH_INFLUX_ORG=" + db.Org}
 	c1 := startChild(t, "collector 1", env, []string{collector.ProbeWritten + ":20", collector.ProbeWritten + ":40"}, "collect", "--config", cfg)
-	c2 := startChild(t, "collector 2", env, []string{collector.ProbeDeadLettered + ":5", collector.ProbeDeadLettered + ":15"}, "collect", "--config", cfg)
+	c2 := startChild(t, "collector 2", env, []string{collector.ProbeDeadLettered + ":5", collector.ProbeRedacted + ":5", collector.ProbeDeadLettered + ":15"}, "collect", "--config", cfg)
 	al := startChild(t, "alerter", env, []string{pipeline.ProbePublished + ":1", "sent:1", pipeline.ProbePublished + ":2", "sent:2"},
 		"alert", "--config", cfg, "--slack-channel", "C0KILL", "--slack-api-url", people.URL())
 
@@ -398,14 +411,14 @@ metrics_addr: "127.0.0.1:0"
 	verifyDatabase(ctx, t, db, own, l)
 	verifyPeople(t, people, incidents, l.faults)
 
-	for point, c := range map[string]*child{collector.ProbeWritten: c1, collector.ProbeDeadLettered: c2, pipeline.ProbePublished: al, "sent": al} {
+	for point, c := range map[string]*child{collector.ProbeWritten: c1, collector.ProbeDeadLettered: c2, collector.ProbeRedacted: c2, pipeline.ProbePublished: al, "sent": al} {
 		if c.killed(point) == 0 {
 			t.Errorf("nothing was killed at %q", point)
 		}
 	}
-	t.Logf("kills: nats %d, influxd %d; collectors %v %v; alerter %v", kills["nats"], kills["influxd"], c1.kills, c2.kills, al.kills)
-	t.Logf("events: %d declines, %d approvals, %d bad, %d terminals with heartbeats; %d incidents; %d Slack posts, %d messages left",
-		len(l.declines), len(l.approvals), len(l.bad), len(l.heartbeats), len(incidents), people.Posts(), len(people.Messages()))
+	t.Logf("figure: kills: nats %d, influxd %d; collectors %v %v; alerter %v", kills["nats"], kills["influxd"], c1.kills, c2.kills, al.kills)
+	t.Logf("figure: events: %d declines (%d with a card number), %d approvals, %d bad, %d terminals with heartbeats; %d incidents; %d Slack posts, %d messages left",
+		len(l.declines), l.cards, len(l.approvals), len(l.bad), len(l.heartbeats), len(incidents), people.Posts(), len(people.Messages()))
 }
 
 func write(t *testing.T, path, text string) {

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -52,6 +53,19 @@ func verifyDatabase(ctx context.Context, t *testing.T, db *influxtest.Server, c 
 	}
 	account(t, "dead letters", l.bad, letters)
 
+	cards := 0
+	if _, err := c.Each(ctx, bus.StreamTxn, "fleet.v1.>", func(s bus.Stored) error {
+		if bytes.Contains(s.Data, []byte("6222021234567890128")) {
+			cards++
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if cards > 0 || l.cards == 0 {
+		t.Errorf("%d of %d card numbers are still in the stream", cards, l.cards)
+	}
+
 	stored, want := 0, int64(0)
 	seqs := map[string]map[int64]bool{}
 	for s, err := range q.Stream(ctx, schema.BucketRaw, `SELECT "seq" FROM "heartbeat" GROUP BY "acquirer", "terminal"`) {
@@ -78,7 +92,7 @@ func verifyDatabase(ctx context.Context, t *testing.T, db *influxtest.Server, c 
 			}
 		}
 	}
-	t.Logf("heartbeats: %d published, %d stored, %d missing", want, stored, missing)
+	t.Logf("figure: heartbeats: %d published, %d stored, %d missing", want, stored, missing)
 	if missing > 0 || int64(stored) != want {
 		t.Errorf("heartbeats: %d of %d are missing, %d stored", missing, want, stored)
 	}
@@ -103,7 +117,7 @@ func account(t *testing.T, what string, want map[string]bool, found map[string]i
 			foreign++
 		}
 	}
-	t.Logf("%s: %d of %d, %d missing, %d double, %d that should not be there", what, len(found), len(want), missing, twice, foreign)
+	t.Logf("figure: %s: %d of %d, %d missing, %d double, %d that should not be there", what, len(found), len(want), missing, twice, foreign)
 	if missing+twice+foreign > 0 {
 		t.Errorf("%s: %d missing, %d double, %d that should not be there", what, missing, twice, foreign)
 	}

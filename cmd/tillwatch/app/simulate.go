@@ -3,6 +3,7 @@ package app
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -86,12 +87,12 @@ func (c *simulateCommand) Run(ctx context.Context, p Process) error {
 		}
 		fmt.Fprintf(p.Stderr, "registry written to %s\n", c.RegistryOut)
 	}
-	if c.Truth != "" {
-		if err := writeFile(c.Truth, func(w io.Writer) error { return simulate.WriteTruth(w, f) }); err != nil {
-			return err
-		}
-	}
 	if c.Out != "" {
+		if c.Truth != "" {
+			if err := writeFile(c.Truth, func(w io.Writer) error { return simulate.WriteTruth(w, f) }); err != nil {
+				return err
+			}
+		}
 		length := c.For
 		if length == 0 {
 			length = time.Hour
@@ -104,26 +105,39 @@ func (c *simulateCommand) Run(ctx context.Context, p Process) error {
 		fmt.Fprintln(p.Stderr, "simulate:", sum)
 		return nil
 	}
-	return c.play(ctx, p, f, simulate.RunOptions{Speed: speed, Max: full, For: c.For, Progress: p.Stderr})
+	sum, err := c.play(ctx, p, f, simulate.RunOptions{Speed: speed, Max: full, For: c.For, Progress: p.Stderr})
+	if c.Truth == "" || sum.Began.IsZero() {
+		return err
+	}
+	// What went wrong, and when by the clock, is known once the fleet was played.
+	return errors.Join(err, writeFile(c.Truth, func(w io.Writer) error {
+		enc := json.NewEncoder(w)
+		for _, t := range f.Truth(sum.Began, speed) {
+			if err := enc.Encode(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // play publishes the fleet and ends when everything is acknowledged, or ctx ends.
-func (c *simulateCommand) play(ctx context.Context, p Process, f *simulate.Fleet, run simulate.RunOptions) error {
+func (c *simulateCommand) play(ctx context.Context, p Process, f *simulate.Fleet, run simulate.RunOptions) (sum simulate.Summary, err error) {
 	var ov config.Overrides
 	c.natsFlags.fill(&ov)
 	ov.LogLevel = c.LogLevel
 	s, err := load("", ov, p)
 	if err != nil {
-		return err
+		return sum, err
 	}
 	fr, err := newFrame(s, p, conditionBus)
 	if err != nil {
-		return err
+		return sum, err
 	}
 	if c.AcquirerAddr != "" {
 		l, err := net.Listen("tcp", c.AcquirerAddr)
 		if err != nil {
-			return fmt.Errorf("serve the acquirers: %w", err)
+			return sum, fmt.Errorf("serve the acquirers: %w", err)
 		}
 		fmt.Fprintf(p.Stderr, "acquirers answer at http://%s/v1/acquirers/{acquirer}/merchants/{merchant}\n", l.Addr())
 		stop := serve(l, simulate.NewAcquirerServer(f, simulate.AcquirerOptions{}))
@@ -131,30 +145,31 @@ func (c *simulateCommand) play(ctx context.Context, p Process, f *simulate.Fleet
 	}
 	conn, err := fr.connect(ctx, s, "tillwatch simulate")
 	if err != nil {
-		return err
+		return sum, err
 	}
 	defer conn.Close()
 	return publishFleet(ctx, fr, conn, f, run)
 }
 
 // publishFleet plays a fleet over the bus; what is not acknowledged at the end is waited for.
-func publishFleet(ctx context.Context, fr *frame, conn *bus.Conn, f *simulate.Fleet, run simulate.RunOptions) error {
+func publishFleet(ctx context.Context, fr *frame, conn *bus.Conn, f *simulate.Fleet, run simulate.RunOptions) (simulate.Summary, error) {
 	pub, err := conn.NewPublisher(bus.PublisherOptions{Troubled: func(err error, waiting int) {
 		fr.log.Warn("events not taken, keeping them", "waiting", waiting, "err", err)
 	}})
 	if err != nil {
-		return err
+		return simulate.Summary{}, err
 	}
 	defer pub.Close()
 	run.Publish = func(ctx context.Context, subject, id string, body []byte) error {
 		return pub.Publish(ctx, bus.Message{Subject: subject, ID: id, Data: body})
 	}
-	if _, err := f.Run(ctx, run); err != nil {
-		return err
+	sum, err := f.Run(ctx, run)
+	if err != nil {
+		return sum, err
 	}
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return pub.Flush(flush)
+	return sum, pub.Flush(flush)
 }
 
 // serve answers HTTP on a listener until stop is called.

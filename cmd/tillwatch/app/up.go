@@ -62,6 +62,9 @@ func (c *upCommand) Run(ctx context.Context, p Process) error {
 	}
 	defer lock.Unlock()
 
+	if o.MetricsAddr == nil && s.File() == "" {
+		s.MetricsAddr = embedded.FreeAddr(s.MetricsAddr)
+	}
 	f, err := newFrame(s, p, conditionBus, conditionInflux)
 	if err != nil {
 		return err

@@ -147,6 +147,13 @@ func (s *Server) start() error {
 	return nil
 }
 
+// PID is the process number of the running child.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cmd.Process.Pid
+}
+
 // Kill sends SIGKILL and waits for the end.
 func (s *Server) Kill() {
 	s.mu.Lock()
