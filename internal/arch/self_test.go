@@ -43,6 +43,8 @@ func TestRulesFindBreaches(t *testing.T) {
 		{arrows, "internal/simulate/s.go", imp("~/alerter", "~/collector", "~/cmd/tillwatch"), []string{"2: internal/* imports neither", "3: internal/* imports neither", "4: nothing imports cmd"}},
 		{arrows, "internal/fleettest/pipe/p.go", imp("~/alerter", "~/collector"), nil},
 		{arrows, "internal/fleettest/pipe/p.go", imp("~/cmd/tillwatch"), []string{"2: nothing imports cmd"}},
+		{arrows, "deploy/d_test.go", imp("~/cmd/tillwatch/app"), nil},
+		{arrows, "deploy/d.go", imp("~/cmd/tillwatch/app"), []string{"2: nothing imports cmd"}},
 		{arrows, "internal/fleettestish/p.go", imp("~/alerter"), []string{"2: internal/* imports neither"}}, // a name that only begins alike
 		{arrows, "cmd/tillwatch/main.go", imp("~/alerter/pipeline", "~/collector", "~/cmd/tillwatch/flags"), nil},
 		{arrows, "cmd/tillwatch/main.go", imp("~/internal/fleettest/natstest"), []string{"2: fleettest is for tests only"}},

@@ -148,8 +148,9 @@ func (e LayoutError) Error() string {
 func (c *Conn) Ensure(ctx context.Context, l Layout) error {
 	var diffs []Difference
 	for _, want := range l.streams() {
-		s, err := c.js.CreateStream(ctx, want)
+		_, err := c.js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			var s jetstream.Stream
 			if s, err = c.js.Stream(ctx, want.Name); err == nil {
 				diffs = append(diffs, compareStream(want, s.CachedInfo().Config)...)
 			}
@@ -159,8 +160,9 @@ func (c *Conn) Ensure(ctx context.Context, l Layout) error {
 		}
 	}
 	for _, want := range l.buckets() {
-		kv, err := c.js.CreateKeyValue(ctx, want)
+		_, err := c.js.CreateKeyValue(ctx, want)
 		if errors.Is(err, jetstream.ErrBucketExists) {
+			var kv jetstream.KeyValue
 			if kv, err = c.js.KeyValue(ctx, want.Bucket); err == nil {
 				var d []Difference
 				if d, err = compareBucket(ctx, want, kv); err == nil {
