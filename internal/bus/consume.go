@@ -49,8 +49,56 @@ func (c *Consumer) AckWait() time.Duration { return c.ackWait }
 
 // Delivery is one delivered message. Exactly one of Ack, Terminate and Release ends it.
 type Delivery struct {
-	m    jetstream.Msg
-	meta *jetstream.MsgMetadata
+	m        jetstream.Msg
+	seq      uint64
+	stored   int64 // Unix nanoseconds
+	attempts uint64
+}
+
+// newDelivery reads where a message stands in its stream. The client's own reading allocates for each message, and
+// this is the hot path.
+func newDelivery(m jetstream.Msg) (Delivery, error) {
+	if d, ok := parseAckReply(m.Reply()); ok {
+		d.m = m
+		return d, nil
+	}
+	meta, err := m.Metadata()
+	if err != nil {
+		return Delivery{}, err
+	}
+	return Delivery{m, meta.Sequence.Stream, meta.Timestamp.UnixNano(), meta.NumDelivered}, nil
+}
+
+// parseAckReply reads the reply subject of a delivered message:
+// $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with <domain>.<account>
+// before the stream and perhaps a token at the end.
+func parseAckReply(reply string) (d Delivery, ok bool) {
+	rest, ok := strings.CutPrefix(reply, "$JS.ACK.")
+	if !ok {
+		return d, false
+	}
+	skip := 2 // stream and consumer
+	if strings.Count(rest, ".") > 6 {
+		skip = 4
+	}
+	for range skip {
+		if _, rest, ok = strings.Cut(rest, "."); !ok {
+			return d, false
+		}
+	}
+	var n [4]int64 // delivered, stream seq, consumer seq, time
+	for i := range n {
+		var token string
+		if token, rest, ok = strings.Cut(rest, "."); !ok {
+			return d, false
+		}
+		v, err := strconv.ParseInt(token, 10, 64)
+		if err != nil || v < 0 {
+			return d, false
+		}
+		n[i] = v
+	}
+	return Delivery{attempts: uint64(n[0]), seq: uint64(n[1]), stored: n[3]}, true
 }
 
 // Subject is the subject the message was published on.
@@ -59,32 +107,29 @@ func (d *Delivery) Subject() string { return d.m.Subject() }
 // ID is the message's Nats-Msg-Id, "" without one.
 func (d *Delivery) ID() string { return d.m.Headers().Get(jetstream.MsgIDHeader) }
 
-// Header is the value of one header of the message.
-func (d *Delivery) Header(name string) string { return d.m.Headers().Get(name) }
-
 // Data is the body. It must not be changed.
 func (d *Delivery) Data() []byte { return d.m.Data() }
 
 // Seq is the message's sequence in its stream.
-func (d *Delivery) Seq() uint64 { return d.meta.Sequence.Stream }
+func (d *Delivery) Seq() uint64 { return d.seq }
 
-// Stored is when the stream took the message: its arrival.
-func (d *Delivery) Stored() time.Time { return d.meta.Timestamp }
+// Stored is when the stream took the message.
+func (d *Delivery) Stored() time.Time { return time.Unix(0, d.stored) }
 
 // Arrived is when the event reached the bus: Stored, or for the guard's redacted copy when the original was stored.
 func (d *Delivery) Arrived() time.Time {
-	if h := d.m.Headers(); h != nil {
-		if v := h.Get(arrivedHeader); v != "" && strings.HasSuffix(d.ID(), RedactedSuffix) {
-			if ms, err := strconv.ParseInt(v, 10, 64); err == nil && ms > 0 {
+	if h := d.m.Headers(); h[arrivedHeader] != nil {
+		if strings.HasSuffix(d.ID(), RedactedSuffix) {
+			if ms, err := strconv.ParseInt(h.Get(arrivedHeader), 10, 64); err == nil && ms > 0 {
 				return time.UnixMilli(ms)
 			}
 		}
 	}
-	return d.meta.Timestamp
+	return d.Stored()
 }
 
 // Redelivered reports whether the message was delivered before.
-func (d *Delivery) Redelivered() bool { return d.meta.NumDelivered > 1 }
+func (d *Delivery) Redelivered() bool { return d.attempts > 1 }
 
 // Ack tells the server that the message is done. It does not wait: a lost acknowledgement is a second delivery.
 func (d *Delivery) Ack() error { return d.m.Ack() }
@@ -109,11 +154,11 @@ func (c *Consumer) Fetch(ctx context.Context, into []Delivery, n int, linger tim
 		return into, fmt.Errorf("fetch from stream %s: %w", c.stream, err)
 	}
 	for m := range batch.Messages() {
-		meta, err := m.Metadata()
+		d, err := newDelivery(m)
 		if err != nil {
 			return into, fmt.Errorf("read metadata of a message of stream %s: %w", c.stream, err)
 		}
-		into = append(into, Delivery{m, meta})
+		into = append(into, d)
 	}
 	if err := batch.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return into, fmt.Errorf("fetch from stream %s: %w", c.stream, err)
