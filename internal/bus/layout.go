@@ -147,32 +147,41 @@ func (e LayoutError) Error() string {
 // guarantee are a LayoutError; other sizes than the layout's are logged, since they are the operator's choice.
 func (c *Conn) Ensure(ctx context.Context, l Layout) error {
 	var diffs []Difference
+	// What is there is looked up first: a server counts the reservation of a stream that is asked for a second time
+	// before it finds that it has it.
 	for _, want := range l.streams() {
-		_, err := c.js.CreateStream(ctx, want)
-		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
-			var s jetstream.Stream
-			if s, err = c.js.Stream(ctx, want.Name); err == nil {
-				diffs = append(diffs, compareStream(want, s.CachedInfo().Config)...)
+		s, err := c.js.Stream(ctx, want.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			if _, err = c.js.CreateStream(ctx, want); err == nil {
+				continue
+			}
+			if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was faster
+				s, err = c.js.Stream(ctx, want.Name)
 			}
 		}
 		if err != nil {
 			return createError("stream "+want.Name, want.MaxBytes, err)
 		}
+		diffs = append(diffs, compareStream(want, s.CachedInfo().Config)...)
 	}
 	for _, want := range l.buckets() {
-		_, err := c.js.CreateKeyValue(ctx, want)
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			var kv jetstream.KeyValue
-			if kv, err = c.js.KeyValue(ctx, want.Bucket); err == nil {
-				var d []Difference
-				if d, err = compareBucket(ctx, want, kv); err == nil {
-					diffs = append(diffs, d...)
-				}
+		kv, err := c.js.KeyValue(ctx, want.Bucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			if _, err = c.js.CreateKeyValue(ctx, want); err == nil {
+				continue
+			}
+			if errors.Is(err, jetstream.ErrBucketExists) {
+				kv, err = c.js.KeyValue(ctx, want.Bucket)
 			}
 		}
 		if err != nil {
 			return createError("bucket "+want.Bucket, 0, err)
 		}
+		d, err := compareBucket(ctx, want, kv)
+		if err != nil {
+			return createError("bucket "+want.Bucket, 0, err)
+		}
+		diffs = append(diffs, d...)
 	}
 	for _, name := range []string{KVLeases, KVRuns, KVClaims} {
 		if err := c.readFromLeader(ctx, "KV_"+name); err != nil {
@@ -180,7 +189,11 @@ func (c *Conn) Ensure(ctx context.Context, l Layout) error {
 		}
 	}
 	object := jetstream.ObjectStoreConfig{Bucket: ObjectSnapshots, Storage: jetstream.FileStorage, Replicas: l.withDefaults().Replicas}
-	if _, err := c.js.CreateObjectStore(ctx, object); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+	_, err := c.js.ObjectStore(ctx, ObjectSnapshots)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		_, err = c.js.CreateObjectStore(ctx, object)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 		return createError("object store "+ObjectSnapshots, 0, err)
 	}
 	var broken LayoutError
