@@ -57,7 +57,6 @@ type key struct {
 // problem is an open incident, or one whose opening is held.
 type problem struct {
 	last      fleet.Transition // as published; N is 0 while the opening is held
-	opened    int64            // At of the first transition; 0 while the opening is held
 	places    []alerter.Place
 	heldSince time.Time
 	seenAt    time.Time // the rule last held
@@ -71,8 +70,9 @@ type problem struct {
 type Book struct {
 	o       Options
 	open    map[key]*problem
-	told    int64     // At of the newest restored transition, Unix milliseconds
-	decided time.Time // Resume's instant
+	record  []fleet.Transition // restored and not folded yet
+	told    int64              // At of the newest restored transition, Unix milliseconds
+	decided time.Time          // Resume's instant
 }
 
 // New returns an empty book.
@@ -88,31 +88,21 @@ func New(o Options) *Book {
 	return &Book{o: o, open: map[key]*problem{}}
 }
 
-// Open is the number of incidents that people know of.
-func (b *Book) Open() int {
-	n := 0
-	for _, p := range b.open {
-		if p.last.N > 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // Step decides what an instant changes and returns the transitions in the order in which they are to be published.
 // The same steps give the same transitions. An instant that was decided before a restart (see Restore and Resume) is
 // only looked at, and gives none.
 func (b *Book) Step(now Now) []fleet.Transition {
+	b.catchUp(now.At)
 	var out []fleet.Transition
 	groups := groupByCode(now.Holding)
 	for _, code := range slices.Sorted(maps.Keys(groups)) {
 		g := groups[code]
 		for _, acquirer := range slices.Sorted(maps.Keys(g.wide)) {
-			if acquirer == fleet.AllAcquirers && b.explainedByAcquirers(code, g) {
-				continue
+			if acquirer != fleet.AllAcquirers {
+				out = append(out, b.wide(now, key{acquirer: acquirer, code: code}, g.wide[acquirer])...)
 			}
-			out = append(out, b.wide(now, key{acquirer: acquirer, code: code}, g.wide[acquirer])...)
 		}
+		out = append(out, b.acrossAcquirers(now, code, g.wide[fleet.AllAcquirers])...)
 		for _, h := range g.merchants {
 			out = append(out, b.merchant(now, h)...)
 		}
@@ -120,29 +110,11 @@ func (b *Book) Step(now Now) []fleet.Transition {
 	return append(out, b.settle(now)...)
 }
 
-// explainedByAcquirers reports whether single acquirers already account for what holds across all of them.
-func (b *Book) explainedByAcquirers(code string, g *group) bool {
-	for acquirer := range g.wide {
-		if acquirer != fleet.AllAcquirers {
-			return true
-		}
-	}
-	for k := range b.open {
-		if k.code == code && k.merchant == "" && k.acquirer != fleet.AllAcquirers {
-			return true
-		}
-	}
-	return false
-}
-
 // wide opens or goes on with the wide incident of an acquirer and code.
 func (b *Book) wide(now Now, k key, holding []Holding) (out []fleet.Transition) {
 	chosen := explain(holding)
 	p := b.problem(now, k)
-	if p == nil {
-		return nil
-	}
-	b.see(p, now, k.code, chosen)
+	p.see(now, k.code, chosen)
 	past := b.past(now.At)
 	switch {
 	case past:
@@ -168,16 +140,12 @@ func (b *Book) wide(now Now, k key, holding []Holding) (out []fleet.Transition) 
 	return out
 }
 
-// problem returns the problem of a key that holds now, a new one where there is none. It is nil at an instant of the
-// past at which the incident that the key has now was not there yet.
+// problem returns the problem of a key that holds now, a new one where there is none.
 func (b *Book) problem(now Now, k key) *problem {
 	p := b.open[k]
-	switch {
-	case p == nil:
+	if p == nil {
 		p = newProblem(now.At)
 		b.open[k] = p
-	case b.past(now.At) && p.opened > now.At.UnixMilli():
-		return nil
 	}
 	return p
 }
@@ -207,10 +175,7 @@ func (b *Book) merchant(now Now, h Holding) (out []fleet.Transition) {
 		return nil
 	}
 	p := b.problem(now, k)
-	if p == nil {
-		return nil
-	}
-	b.see(p, now, k.code, []Holding{h})
+	p.see(now, k.code, []Holding{h})
 	switch {
 	case b.past(now.At):
 	case p.last.N > 0:
@@ -254,6 +219,7 @@ func covers(wide, small map[fleet.Key]bool) bool {
 
 // settle resolves what has not held for long enough and forgets openings that no longer hold.
 func (b *Book) settle(now Now) (out []fleet.Transition) {
+	b.fold(now.At.UnixMilli())
 	keys := slices.SortedFunc(maps.Keys(b.open), func(x, y key) int {
 		return strings.Compare(x.code+"\x00"+x.acquirer+"\x00"+x.merchant, y.code+"\x00"+y.acquirer+"\x00"+y.merchant)
 	})
@@ -271,11 +237,9 @@ func (b *Book) settle(now Now) (out []fleet.Transition) {
 }
 
 // see notes what holds now. Places of one level add up while the incident is open, so that one at the edge of the rule
-// does not come and go.
-func (b *Book) see(p *problem, now Now, code string, holding []Holding) {
-	if now.At.After(p.seenAt) {
-		p.seenAt = now.At
-	}
+// does not come and go; places of another level take over when they account for nine tenths of the declines.
+func (p *problem) see(now Now, code string, holding []Holding) {
+	p.seenAt = now.At
 	for _, h := range holding {
 		for t := range h.Counts.Terminals {
 			p.terminals[t] = true
@@ -284,11 +248,14 @@ func (b *Book) see(p *problem, now Now, code string, holding []Holding) {
 			p.merchants[m] = true
 		}
 	}
-	if b.past(now.At) && now.At.UnixMilli() < p.last.At {
-		return // the transition that was published since says more
+	places := slices.Clone(p.places)
+	if !sameLevel(places, holding) {
+		if 10*declines(now, code, placesOf(holding)) >= 9*declines(now, code, places) {
+			places = nil
+		} else {
+			holding = nil // what is still above the rule while the whole recovers is not the whole
+		}
 	}
-	level := holding[0].Series.Place.Level()
-	places := slices.DeleteFunc(slices.Clone(p.places), func(x alerter.Place) bool { return x.Level() != level })
 	for _, h := range holding {
 		if !slices.Contains(places, h.Series.Place) {
 			places = append(places, h.Series.Place)
@@ -357,9 +324,6 @@ func (b *Book) publish(now Now, k key, p *problem, step fleet.IncidentStep, reas
 		t.Explained = explained(now, k, p)
 		t.Findings, _ = joinFindings(t.Findings, b.findings(now, k, p))
 		t.Causes = causes(t.Findings)
-	}
-	if p.opened == 0 {
-		p.opened = t.At
 	}
 	p.last, p.published = t, time.UnixMilli(t.At)
 	return t

@@ -47,47 +47,57 @@ func comparePlaces(x, y alerter.Place) int {
 	return cmp.Or(cmp.Compare(x.Acquirer, y.Acquirer), cmp.Compare(x.Region, y.Region), cmp.Compare(x.Model, y.Model), cmp.Compare(x.App, y.App), cmp.Compare(x.Merchant, y.Merchant))
 }
 
-// explain chooses which of the places that hold describe the problem: the level (model and version, version, region,
-// acquirer) that accounts for most declining terminals; of those within a tenth of the best, the one whose places fail
-// the most, and of those within a tenth of that, the one with the fewest places. All places of that level are the
-// scope.
+// explain chooses which of the places that hold describe the problem: all places of one level (model and version,
+// version, region, acquirer). A level's score is the number of its declining terminals times the square of the share of
+// its transactions that declined: a wider place has to bring in more of what fails than of what is fine. Of the levels
+// within a tenth of the best the one with the fewest places is taken, and of those the narrowest.
 func explain(holding []Holding) []Holding {
 	byLevel := map[alerter.Level][]Holding{}
 	for _, h := range holding {
 		byLevel[h.Series.Place.Level()] = append(byLevel[h.Series.Place.Level()], h)
 	}
-	type candidate struct {
-		places    []Holding
-		terminals int
-		share     float64
-	}
-	var all []candidate
-	best := 0
-	for _, level := range slices.Sorted(maps.Keys(byLevel)) {
-		c := candidate{places: byLevel[level]}
+	scores := map[alerter.Level]float64{}
+	best := 0.0
+	for level, places := range byLevel {
 		union := map[fleet.Key]bool{}
-		declines, txns := 0, int64(0)
-		for _, h := range c.places {
-			declines += h.Counts.Declines
+		failed, txns := 0, int64(0)
+		for _, h := range places {
+			failed += h.Counts.Declines
 			txns += max(h.Counts.Transactions, int64(h.Counts.Declines))
 			for t := range h.Counts.Terminals {
 				union[t] = true
 			}
 		}
-		c.terminals, c.share = len(union), float64(declines)/float64(max(txns, 1))
-		best = max(best, c.terminals)
-		all = append(all, c)
+		share := float64(failed) / float64(max(txns, 1))
+		scores[level] = float64(len(union)) * share * share
+		best = max(best, scores[level])
 	}
-	var chosen candidate
-	for _, c := range all {
-		if 10*c.terminals < 9*best {
-			continue
-		}
-		if c.share > 1.1*chosen.share || c.share >= 0.9*chosen.share && len(c.places) < len(chosen.places) {
-			chosen = c
+	var chosen []Holding
+	for _, level := range slices.Sorted(maps.Keys(byLevel)) {
+		if places := byLevel[level]; scores[level] >= 0.9*best && (chosen == nil || len(places) < len(chosen)) {
+			chosen = places
 		}
 	}
-	return chosen.places
+	return chosen
+}
+
+func sameLevel(places []alerter.Place, holding []Holding) bool {
+	return len(places) > 0 && places[0].Level() == holding[0].Series.Place.Level()
+}
+
+func placesOf(holding []Holding) (places []alerter.Place) {
+	for _, h := range holding {
+		places = append(places, h.Series.Place)
+	}
+	return places
+}
+
+// declines adds up what places of one level show now.
+func declines(now Now, code string, places []alerter.Place) (n int) {
+	for _, p := range places {
+		n += now.Counts(alerter.Series{Place: p, Code: code}).Declines
+	}
+	return n
 }
 
 // maxFindings bounds what one transition carries.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -22,9 +21,11 @@ type Findings struct {
 	bus   *bus.Conn
 	epoch uint64
 
+	writing sync.Mutex // one Report at a time; held while the server answers, so that mu is not
+
 	mu   sync.Mutex                // guards everything below
 	byID map[string]*fleet.Finding // newest transition, open or cleared
-	last map[string]uint64         // last sequence by subject
+	last map[string]uint64         // last sequence by subject; written only by who also holds writing
 	open map[string]*fleet.Finding // open ones about merchants, by acquirer and merchant
 }
 
@@ -32,19 +33,25 @@ func openFindings(ctx context.Context, b *bus.Conn, log *slog.Logger, epoch uint
 	f := &Findings{bus: b, epoch: epoch, byID: map[string]*fleet.Finding{}, last: map[string]uint64{}, open: map[string]*fleet.Finding{}}
 	_, err := b.Each(ctx, bus.StreamDerived, fleet.DerivedPrefix+"finding.>", func(s bus.Stored) error {
 		var x fleet.Finding
-		f.last[s.Subject] = s.Seq
 		if err := json.Unmarshal(s.Data, &x); err != nil {
 			log.Warn("stored finding not readable, left out", "subject", s.Subject, "seq", s.Seq, "err", err)
+			f.fold(nil, s.Subject, s.Seq)
 			return nil
 		}
-		f.fold(&x)
+		f.fold(&x, s.Subject, s.Seq)
 		return nil
 	})
 	return f, err
 }
 
-// fold takes a stored transition; mu is held, or nobody else has f yet.
-func (f *Findings) fold(x *fleet.Finding) {
+// fold takes a stored transition.
+func (f *Findings) fold(x *fleet.Finding, subject string, seq uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.last[subject] = seq
+	if x == nil {
+		return
+	}
 	f.byID[x.ID] = x
 	if x.Merchant == "" {
 		return
@@ -79,10 +86,13 @@ func (f *Findings) Open(check, acquirer string) (out []fleet.Finding) {
 // Report states what a check sees now of one target: x.State, with everything but N, FirstSeen and Epoch filled in. It
 // stores a transition where that differs from what is stored, and reports whether it did.
 func (f *Findings) Report(ctx context.Context, x fleet.Finding) (changed bool, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.writing.Lock()
+	defer f.writing.Unlock()
+	subject := x.Subject()
 	for {
-		old := f.byID[x.ID]
+		f.mu.Lock()
+		old, last := f.byID[x.ID], f.last[subject]
+		f.mu.Unlock()
 		switch {
 		case old == nil && x.State == fleet.FindingCleared:
 			return false, nil
@@ -104,8 +114,10 @@ func (f *Findings) Report(ctx context.Context, x fleet.Finding) (changed bool, e
 		if err != nil {
 			return false, fmt.Errorf("encode finding %q: %w", x.ID, err)
 		}
-		subject := x.Subject()
-		seq, err := f.bus.Append(ctx, bus.Message{Subject: subject, ID: "finding." + x.ID + "." + strconv.Itoa(x.N), Data: body}, f.last[subject])
+		// The id names the content: the server drops a second message of one id before it looks at the sequence, and what
+		// another process says of the same target must be a conflict instead.
+		id := fmt.Sprintf("finding.%s.%d.%016x", x.ID, x.N, fleet.HashText(string(body)))
+		seq, err := f.bus.Append(ctx, bus.Message{Subject: subject, ID: id, Data: body}, last)
 		if errors.Is(err, bus.ErrConflict) {
 			if err := f.catchUp(ctx, subject); err != nil {
 				return false, err
@@ -115,22 +127,22 @@ func (f *Findings) Report(ctx context.Context, x fleet.Finding) (changed bool, e
 		if err != nil {
 			return false, fmt.Errorf("store finding %q: %w", x.ID, err)
 		}
-		f.last[subject] = seq
-		f.fold(&x)
+		f.fold(&x, subject, seq)
 		return true, nil
 	}
 }
 
-// catchUp folds what another process stored on a subject; mu is held.
+// catchUp folds what another process stored on a subject; writing is held.
 func (f *Findings) catchUp(ctx context.Context, subject string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	_, err := f.bus.Each(ctx, bus.StreamDerived, subject, func(s bus.Stored) error {
 		var x fleet.Finding
-		f.last[subject] = s.Seq
-		if json.Unmarshal(s.Data, &x) == nil {
-			f.fold(&x)
+		if json.Unmarshal(s.Data, &x) != nil {
+			f.fold(nil, subject, s.Seq) // openFindings has logged it, or the next one will
+			return nil
 		}
+		f.fold(&x, subject, s.Seq)
 		return nil
 	})
 	return err

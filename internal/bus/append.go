@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,14 +21,14 @@ func (c *Conn) Append(ctx context.Context, m Message, last uint64) (uint64, erro
 	for {
 		ack, err := c.js.PublishMsg(ctx, m.nats(), jetstream.WithExpectLastSequencePerSubject(last))
 		switch {
-		case err == nil:
+		case err == nil && !ack.Duplicate:
 			return ack.Sequence, nil
-		case isCode(err, jetstream.JSErrCodeStreamWrongLastSequence):
+		case err == nil, isCode(err, jetstream.JSErrCodeStreamWrongLastSequence):
 			have, err := c.Last(ctx, m.Subject)
 			if err != nil {
 				return 0, err
 			}
-			if have != nil && have.ID == m.ID && m.ID != "" {
+			if have != nil && have.ID == m.ID && m.ID != "" && bytes.Equal(have.Data, m.Data) {
 				return have.Seq, nil // ours: the first answer was lost
 			}
 			return 0, fmt.Errorf("append to %q after sequence %d: %w", m.Subject, last, ErrConflict)

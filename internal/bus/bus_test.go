@@ -202,6 +202,9 @@ func TestAppendFirstWriterWins(t *testing.T) {
 	if err != nil || again != first {
 		t.Errorf("repetition = %d, %v; want %d", again, err, first)
 	}
+	if _, err := c.Append(t.Context(), bus.Message{Subject: subject, ID: "x.1", Data: []byte("another body")}, 0); !errors.Is(err, bus.ErrConflict) {
+		t.Errorf("the same id with another body = %v, want ErrConflict", err)
+	}
 	if _, err := c.Append(t.Context(), bus.Message{Subject: subject, ID: "x.other", Data: []byte("2")}, 0); !errors.Is(err, bus.ErrConflict) {
 		t.Errorf("second writer = %v, want ErrConflict", err)
 	}

@@ -84,7 +84,7 @@ func (c *Conn) Merge(ctx context.Context, o MergeOptions, handle func(Item) erro
 type merge struct {
 	o     MergeOptions
 	heads []*Stored   // the next message of each stream, nil where it has not come
-	known []time.Time // everything stored before this instant has been handed on or is the head
+	known []time.Time // everything stored before this instant, but not at it, has been handed on or is the head
 	last  time.Time   // the last tick
 }
 
@@ -96,17 +96,24 @@ func (m *merge) step(handle func(Item) error) (progressed bool, err error) {
 			next = i
 		}
 	}
-	horizon := time.Time{}
+	var horizon time.Time
+	found := false // a stream of which nothing is known yet has the zero time, and holds everything back
 	for i, h := range m.heads {
 		t := m.known[i]
 		if h != nil {
 			t = h.Stored
 		}
-		if horizon.IsZero() || t.Before(horizon) {
-			horizon = t
+		if !found || t.Before(horizon) {
+			horizon, found = t, true
 		}
 	}
-	ready := next >= 0 && !horizon.Before(m.heads[next].Stored)
+	ready := next >= 0
+	for i, h := range m.heads {
+		// A stream that comes first at equal times could still bring one of this very instant.
+		if ready && h == nil && (m.known[i].Before(m.heads[next].Stored) || i < next && m.known[i].Equal(m.heads[next].Stored)) {
+			ready = false
+		}
+	}
 	// Ticks up to the horizon come first: they lie before anything that can still arrive.
 	for t := m.last.Add(time.Second); !t.After(horizon); t = t.Add(time.Second) {
 		m.last, progressed = t, true
