@@ -14,12 +14,23 @@ import (
 	"github.com/tillwatch/tillwatch/internal/schema"
 )
 
+// shortestPAN is the number of digits of the shortest card number (ISO/IEC 7812 as the guard reads it).
+const shortestPAN = 13
+
 // encodeEvent takes a message of TXN or HB through the guard and the decoder into the batch.
 func (c *Collector) encodeEvent(ctx context.Context, l *lane, msg int) outcome {
 	d := &l.batch[msg]
 	key, kind, err := fleet.ParseSubject(d.Subject())
 	if err != nil {
+		if subject := harmlessSubject(d.Subject()); subject != d.Subject() {
+			err = &fleet.Invalid{Reason: fleet.ReasonSubject, Field: "subject", Got: subject, Want: "fleet.v1.<acquirer>.<terminal>.<kind> without a card number"}
+		}
 		return l.refuse(ctx, d, fleet.Key{}, lastToken(d.Subject()), err)
+	}
+	if len(key.Acquirer) >= shortestPAN && carddata.Suspicious(key.Acquirer) {
+		c.m.guardHits.WithLabelValues("pan").Inc()
+		c.log.Warn("an acquirer's id looks like a card number", "stream", l.stream, "seq", d.Seq())
+		return l.refuse(ctx, d, fleet.Key{}, string(kind), &fleet.Invalid{Reason: fleet.ReasonSubject, Field: "acquirer", Got: "[masked]", Want: "an acquirer's id, not a card number"})
 	}
 	if carddata.Suspicious(key.Terminal) {
 		c.m.guardHits.WithLabelValues("pan").Inc()
@@ -118,28 +129,37 @@ func (l *lane) replace(ctx context.Context, d *bus.Delivery, key fleet.Key, kind
 	return ended
 }
 
-func maskPayload(b []byte) string { return string(carddata.Mask(b)) }
-func maskText(s string) string    { return string(carddata.Mask([]byte(s))) }
+// derivedSubject reads derived.v1.<kind>.<acquirer or _all>.…
+func derivedSubject(subject string) (key fleet.Key, kind string) {
+	rest, _ := strings.CutPrefix(subject, fleet.DerivedPrefix)
+	kind, rest, _ = strings.Cut(rest, ".")
+	key.Acquirer, _, _ = strings.Cut(rest, ".")
+	return key, kind
+}
 
 // encodeDerived takes a finding, an incident's transition or rows into the batch.
 func (c *Collector) encodeDerived(ctx context.Context, l *lane, msg int) outcome {
 	d := &l.batch[msg]
-	rest, _ := strings.CutPrefix(d.Subject(), fleet.DerivedPrefix)
-	kind, rest, _ := strings.Cut(rest, ".")
-	acquirer, _, _ := strings.Cut(rest, ".")
-	key := fleet.Key{Acquirer: acquirer}
+	key, kind := derivedSubject(d.Subject())
 	b := l.bucket(schema.BucketEvents)
 	start := len(b.buf)
 	var err error
+	reason := fleet.ReasonField
+	decode := func(body any) bool {
+		if err = json.Unmarshal(d.Data(), body); err != nil {
+			reason = fleet.ReasonSyntax
+		}
+		return err == nil
+	}
 	switch kind {
 	case "finding":
 		var f fleet.Finding
-		if err = json.Unmarshal(d.Data(), &f); err == nil {
+		if decode(&f) {
 			b.buf, err = point.AppendFinding(b.buf, &f)
 		}
 	case "incident":
 		var t fleet.Transition
-		if err = json.Unmarshal(d.Data(), &t); err == nil {
+		if decode(&t) {
 			var scope []byte
 			if scope, err = json.Marshal(t.Scope); err == nil {
 				b.buf, err = point.AppendTransition(b.buf, &t, t.Summary(), string(scope))
@@ -147,7 +167,7 @@ func (c *Collector) encodeDerived(ctx context.Context, l *lane, msg int) outcome
 		}
 	case "rollup":
 		var r fleet.Rows
-		if err = json.Unmarshal(d.Data(), &r); err == nil {
+		if decode(&r) {
 			if m, ok := schema.Lookup(r.Measurement); ok {
 				b = l.bucket(m.Bucket)
 				start = len(b.buf)
@@ -157,11 +177,12 @@ func (c *Collector) encodeDerived(ctx context.Context, l *lane, msg int) outcome
 	case "baseline":
 		return dropped // the detector's own, not for the database
 	default:
-		err = &fleet.Invalid{Reason: fleet.ReasonSubject, Field: "kind", Got: kind, Want: "finding, incident, rollup or baseline"}
+		reason = fleet.ReasonSubject
+		err = &fleet.Invalid{Reason: reason, Field: "kind", Got: kind, Want: "finding, incident, rollup or baseline"}
 	}
 	if err != nil {
 		b.buf = b.buf[:start]
-		return l.refuse(ctx, d, key, kind, err)
+		return l.deadLetter(ctx, d, key, kind, reason, err.Error())
 	}
 	b.add(msg, start, fleet.Key{})
 	return stored

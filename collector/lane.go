@@ -2,6 +2,7 @@ package collector
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -46,12 +47,17 @@ type span struct {
 	key        fleet.Key // of a heartbeat, whose facts are forgotten when the line is refused
 }
 
+var errDisconnected = errors.New("fetch: no connection to NATS, waiting for it")
+
 // run works until ctx ends; what is in hand then is finished under finish.
 func (l *lane) run(ctx, finish context.Context) {
 	failed := 0
 	for ctx.Err() == nil {
 		var err error
 		l.batch, err = l.cons.Fetch(ctx, l.batch[:0], l.c.o.Batch, l.c.o.Linger)
+		if err == nil && len(l.batch) == 0 && !l.c.o.Bus.Connected() {
+			err = errDisconnected // a request that nobody hears ends like one that finds nothing
+		}
 		if err != nil && ctx.Err() == nil {
 			failed++
 			if failed == 3 { // one lost request is a reconnect, not a condition

@@ -2,12 +2,16 @@ package collector
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tillwatch/tillwatch/internal/bus"
 	"github.com/tillwatch/tillwatch/internal/fleet"
+	"github.com/tillwatch/tillwatch/internal/fleet/carddata"
 	"github.com/tillwatch/tillwatch/internal/influx"
 )
 
@@ -90,12 +94,16 @@ func (l *lane) divide(ctx context.Context, bucket string, b *lines, spans []span
 		l.c.mu.Unlock()
 	}
 	d := &l.batch[s.msg]
-	key, kind, _ := fleet.ParseSubject(d.Subject())
+	key, event, err := fleet.ParseSubject(d.Subject())
+	kind := string(event)
+	if err != nil {
+		key, kind = derivedSubject(d.Subject())
+	}
 	detail := cause.Error()
 	if e, ok := errors.AsType[*influx.Error](cause); ok {
 		detail = "the database refuses its line: " + e.Message
 	}
-	l.outcomes[s.msg] = l.deadLetter(ctx, d, key, string(kind), ReasonRefused, detail)
+	l.outcomes[s.msg] = l.deadLetter(ctx, d, key, kind, ReasonRefused, detail)
 }
 
 func (l *lane) postpone(spans []span) {
@@ -109,13 +117,13 @@ func (l *lane) postpone(spans []span) {
 	}
 }
 
-// deadLetter stores what could not be used, masked, and only then ends the original: terminated, or erased where its
-// bytes may be card data.
+// deadLetter stores what could not be used, without card data, and only then ends the original: terminated, or erased
+// where its bytes may be card data. detail must be free of card data.
 func (l *lane) deadLetter(ctx context.Context, d *bus.Delivery, key fleet.Key, kind string, reason fleet.Reason, detail string) outcome {
-	payload := maskPayload(d.Data())
+	payload, dirty := harmless(d.Data(), fleet.Kind(kind), d.Seq())
 	letter := bus.DeadLetter{
 		At: d.Stored().UnixMilli(), Stream: l.stream, Seq: d.Seq(), Reason: reason,
-		Subject: maskText(d.Subject()), Detail: maskText(detail), Payload: payload,
+		Subject: harmlessSubject(d.Subject()), Detail: detail, Payload: payload,
 	}
 	if err := l.c.o.Bus.PublishDeadLetter(ctx, key, kind, letter); err != nil {
 		l.c.log.Warn("dead letter not stored, the message comes again", "stream", l.stream, "seq", d.Seq(), "err", err)
@@ -124,7 +132,8 @@ func (l *lane) deadLetter(ctx context.Context, d *bus.Delivery, key fleet.Key, k
 	l.c.m.deadLetters.WithLabelValues(l.stream, string(reason)).Inc()
 	l.c.log.Debug("dead letter", "stream", l.stream, "seq", d.Seq(), "reason", string(reason), "detail", letter.Detail)
 	l.c.o.Probe(ProbeDeadLettered)
-	if payload != string(d.Data()) {
+	// What is in DERIVED is the alerter's state, made downstream of the guard; it stays whatever becomes of its line.
+	if l.stream != bus.StreamDerived && (dirty || letter.Subject != d.Subject()) {
 		if err := l.c.o.Bus.Erase(ctx, l.stream, d.Seq()); err != nil {
 			l.c.log.Warn("original of a dead letter not erased", "stream", l.stream, "seq", d.Seq(), "err", err)
 			return postponed
@@ -134,4 +143,29 @@ func (l *lane) deadLetter(ctx context.Context, d *bus.Delivery, key fleet.Key, k
 		l.c.log.Debug("terminate failed", "stream", l.stream, "err", err)
 	}
 	return ended
+}
+
+// harmless is a body as a dead letter may keep it. A JSON body goes through the guard field by field and stays
+// readable; of anything else, everything that could be card data is masked. dirty says that something was taken out.
+func harmless(body []byte, kind fleet.Kind, seq uint64) (payload string, dirty bool) {
+	if len(body) <= fleet.MaxBody && json.Valid(body) {
+		clean, hits := carddata.Redact(body, kind, strconv.FormatUint(seq, 10))
+		return string(clean), len(hits) > 0
+	}
+	payload = string(carddata.Mask(body))
+	return payload, payload != string(body)
+}
+
+// harmlessSubject masks a subject that has something like a card number in it.
+func harmlessSubject(subject string) string {
+	for token := range strings.SplitSeq(subject, ".") {
+		raw, err := fleet.Unescape(token)
+		if err != nil {
+			raw = token
+		}
+		if carddata.Suspicious(raw) {
+			return string(carddata.Mask([]byte(subject)))
+		}
+	}
+	return subject
 }

@@ -1,12 +1,22 @@
 package point
 
-import "github.com/tillwatch/tillwatch/internal/fleet"
+import (
+	"time"
+
+	"github.com/tillwatch/tillwatch/internal/fleet"
+)
 
 // slowFacts is the number of slow facts of a heartbeat.
 const slowFacts = 19
 
 // Facts remembers, for a bounded number of terminals, which slow facts were last written, as 64-bit hashes. What falls
-// out is written anew. About 300 bytes a terminal.
+// out is written anew. About 350 bytes a terminal.
+//
+// What is remembered is what last() reads only while nobody else writes the terminal's facts between two of its
+// points. So a fact is left out only of a heartbeat that directly follows the one seen here before: the next seq of
+// the same boot, later than every point so far. Where one is missing it may come late, or another process may have it;
+// one that comes late or again may be newer than what the database has, or older; in all these cases every fact is
+// written, and at the time of each stored heartbeat last() of a fact is what that heartbeat said.
 type Facts struct {
 	max    int
 	byKey  map[fleet.Key]*written
@@ -17,6 +27,8 @@ type Facts struct {
 type written struct {
 	key          fleet.Key
 	day          int32 // UTC day of the last point, 0 before the first
+	boot, seq    int64 // of the last heartbeat
+	at, newest   int64 // Unix nanoseconds of the last point, and of the latest by time
 	hashes       [slowFacts]uint64
 	model        string
 	older, newer *written
@@ -98,12 +110,21 @@ func (f *Facts) intern(s string) string {
 	return s
 }
 
-// changed notes a fact's hash and reports whether it has to be written.
-func (w *written) changed(slot int, hash uint64, all bool) bool {
-	if hash == 0 {
-		hash = 1 // 0 marks a fact that was never written
+// next notes a heartbeat whose point lies at nanos, and forgets the facts where they cannot be relied on for it.
+func (w *written) next(boot, seq, nanos int64) {
+	day := int32(nanos / int64(24*time.Hour))
+	if !(w.day == day && w.boot == boot && w.seq+1 == seq && w.at == w.newest && nanos > w.newest) {
+		clear(w.hashes[:])
 	}
-	if w.hashes[slot] == hash && !all {
+	w.day, w.boot, w.seq, w.at, w.newest = day, boot, seq, nanos, max(w.newest, nanos)
+}
+
+// changed notes a fact's hash and reports whether it has to be written.
+func (w *written) changed(slot int, hash uint64) bool {
+	if hash == 0 {
+		hash = 1 // 0 marks a fact of which nothing is known
+	}
+	if w.hashes[slot] == hash {
 		return false
 	}
 	w.hashes[slot] = hash

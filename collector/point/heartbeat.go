@@ -9,8 +9,8 @@ import (
 )
 
 // AppendHeartbeat appends the line of a heartbeat that arrived then. Slow facts are written where they differ from
-// what facts says was last written for the terminal, and all of them in its first heartbeat of a UTC day; facts is
-// brought up to date.
+// what facts says was last written for the terminal, and all of them in its first heartbeat of a UTC day and in one
+// that does not directly follow the last seen; facts is brought up to date.
 func AppendHeartbeat(b []byte, k fleet.Key, h *fleet.Heartbeat, arrived time.Time, facts *Facts) []byte {
 	clockOK := trusted(h.TS, arrived, schema.BucketRaw)
 	nanos := h.TS * int64(time.Millisecond)
@@ -21,10 +21,8 @@ func AppendHeartbeat(b []byte, k fleet.Key, h *fleet.Heartbeat, arrived time.Tim
 		s = strconv.AppendInt(s, h.Seq, 10)
 		nanos = arrivalDay(arrived, fleet.Hash(k.Acquirer, k.Terminal, string(s)))
 	}
-	day := int32(nanos / int64(24*time.Hour))
 	written := facts.entry(k)
-	all := written.day != day
-	written.day = day
+	written.next(h.Boot, h.Seq, nanos)
 
 	b = append(b, schema.Heartbeat+",acquirer="...)
 	b = append(b, k.Acquirer...)
@@ -46,7 +44,7 @@ func AppendHeartbeat(b []byte, k fleet.Key, h *fleet.Heartbeat, arrived time.Tim
 		l.int("declined", h.Declined)
 	}
 	num := func(slot int, name string, has fleet.Field, v int64) {
-		if h.Fields.Has(has) && written.changed(slot, uint64(v)^0x9e3779b97f4a7c15, all) {
+		if h.Fields.Has(has) && written.changed(slot, uint64(v)^0x9e3779b97f4a7c15) {
 			l.int(name, v)
 		}
 	}
@@ -55,12 +53,12 @@ func AppendHeartbeat(b []byte, k fleet.Key, h *fleet.Heartbeat, arrived time.Tim
 		if v {
 			mark = 2
 		}
-		if h.Fields.Has(has) && written.changed(slot, mark, all) {
+		if h.Fields.Has(has) && written.changed(slot, mark) {
 			l.bool(name, v)
 		}
 	}
 	text := func(slot int, name, v string) {
-		if v != "" && written.changed(slot, fleet.HashText(v), all) {
+		if v != "" && written.changed(slot, fleet.HashText(v)) {
 			l.str(name, v)
 		}
 	}
@@ -83,7 +81,7 @@ func AppendHeartbeat(b []byte, k fleet.Key, h *fleet.Heartbeat, arrived time.Tim
 	text(16, "screen", h.Screen)
 	flag(17, "tamper", fleet.HasTamper, h.Tamper)
 	num(18, "storage_mb", fleet.HasStorage, h.StorageMB)
-	if h.Model != "" {
+	if h.Model != "" && nanos == written.newest { // one that comes late does not say what the terminal is now
 		written.model = facts.intern(h.Model)
 	}
 	if !clockOK {

@@ -11,6 +11,10 @@ import (
 // maxAhead is how far a terminal's clock may run ahead of the arrival before it counts as wrong.
 const maxAhead = 10 * time.Minute
 
+// maxWait is how long an event may lie in its stream, while the database is away, and still be inside the bucket's
+// retention when it is written at last: what is outside is refused, and the event would become a dead letter.
+const maxWait = 24 * time.Hour
+
 // The fields of a line are appended with a leading separator, ' ' before the first and ',' before the others.
 
 type line struct {
@@ -79,10 +83,11 @@ func terminalTag(b []byte, terminal string) []byte {
 	return b
 }
 
-// trusted reports whether a terminal's clock can place an event that arrived then in a bucket.
+// trusted reports whether a terminal's clock can place an event that arrived then in a bucket: not further back than
+// the bucket's retention less maxWait, not further ahead than maxAhead.
 func trusted(ts int64, arrived time.Time, bucket string) bool {
 	at := time.UnixMilli(ts)
-	return !at.Before(arrived.Add(-schema.Retention(bucket))) && !at.After(arrived.Add(maxAhead))
+	return !at.Before(arrived.Add(maxWait-schema.Retention(bucket))) && !at.After(arrived.Add(maxAhead))
 }
 
 // arrivalDay is where an event with an unusable clock is put: the UTC midnight of its arrival, which a second delivery

@@ -66,7 +66,7 @@ func Escape(id string) string {
 	return string(b)
 }
 
-var errEscape = errors.New("want [A-Za-z0-9-] and every other byte as _xx in lower-case hex")
+var errEscape = errors.New("[A-Za-z0-9-] and every other byte as _xx in lower-case hex")
 
 // Unescape is the inverse of Escape. It refuses every spelling that Escape would not have written, so that one
 // terminal has one subject.

@@ -6,8 +6,8 @@ const eventTime = "cut to the second, plus nanoseconds from the event's hash (xx
 var Measurements = []Measurement{
 	{
 		Name: Heartbeat, Bucket: BucketRaw,
-		Doc:  "One point a heartbeat. The facts that change with every heartbeat are always there; a slow fact only where it differs from what was last written for the terminal, and in the terminal's first heartbeat of a UTC day. Read a slow fact with last().",
-		Time: "the terminal's ts in milliseconds; where the terminal's clock is wrong by more than the retention back or ten minutes forward, the UTC midnight of the day it arrived plus nanoseconds from its hash",
+		Doc:  "One point a heartbeat. The facts that change with every heartbeat are always there; a slow fact is left out only where the heartbeat directly follows the one before (the same start, the next number) and the fact is what was last written; each is in the terminal's first heartbeat of a UTC day. Read a slow fact with last().",
+		Time: "the terminal's ts in milliseconds; where the terminal's clock is wrong by more than the retention less a day back, or ten minutes forward, the UTC midnight of the day it arrived plus nanoseconds from its hash",
 		Tags: []Column{{Name: "acquirer", Doc: "acquirer id"}, {Name: "terminal", Doc: "TID (ISO 8583 field 41), trimmed, as in subjects: a byte outside [A-Za-z0-9-] is written _xx"}},
 		Fields: []Column{
 			{"seq", Int, "", "counts since the terminal's last start"},

@@ -49,7 +49,7 @@ func (c *alertCommand) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.jobs(nil, nil, nil); err != nil {
+	if _, err := s.jobs(nil, nil); err != nil {
 		return err
 	}
 	if c.Validate {
@@ -120,7 +120,7 @@ func runAlerter(ctx context.Context, s *settings, f *frame, conn *bus.Conn, p Pr
 			if err != nil {
 				return err
 			}
-			jobs, err := s.jobs(f, claims, term.Findings)
+			jobs, err := s.jobs(f, term.Findings)
 			if err != nil {
 				return err
 			}
@@ -173,7 +173,7 @@ type printer struct{ *slack.Terminal }
 func (printer) Run(ctx context.Context) error { <-ctx.Done(); return nil }
 
 // jobs are the checks of every acquirer that can be asked. With a nil frame they are only validated.
-func (s *settings) jobs(f *frame, _ check.Claims, store check.Store) ([]check.Job, error) {
+func (s *settings) jobs(f *frame, store check.Store) ([]check.Job, error) {
 	conf := s.Checks[check.MerchantStatusID]
 	if !conf.Enabled {
 		return nil, nil

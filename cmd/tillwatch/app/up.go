@@ -46,7 +46,7 @@ func (c *upCommand) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.jobs(nil, nil, nil); err != nil {
+	if _, err := s.jobs(nil, nil); err != nil {
 		return err
 	}
 	if c.Validate {
