@@ -233,9 +233,9 @@ func TestCommandsAreValid(t *testing.T) {
 			t.Errorf("%s is killed after %s, but may take %s to stop", name, grace, need)
 		}
 		check := s.HealthCheck.Test[len(s.HealthCheck.Test)-1]
-		u, err := url.Parse(check)
+		host, asked, err := net.SplitHostPort(check)
 		_, port, _ := net.SplitHostPort(cfg.MetricsAddr)
-		if err != nil || u.Hostname() != "127.0.0.1" || u.Port() != port || u.Path != "/readyz" {
+		if err != nil || host != "127.0.0.1" || asked != port || s.HealthCheck.Test[2] != "health" {
 			t.Errorf("%s: health is asked of %s, but is at port %s", name, check, port)
 		}
 	}

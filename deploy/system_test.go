@@ -69,7 +69,7 @@ func started(t *testing.T, nats *server.Server, db *influxtest.Server) {
 		"alerter":   nil,
 	} {
 		s := project(t).Services[name]
-		args := append(inHost(t, s), "--nats-url", nats.WebsocketURL(), "--metrics-addr", "127.0.0.1:0")
+		args := append(inHost(t, s), "--nats-url", nats.ClientURL(), "--metrics-addr", "127.0.0.1:0")
 		args = append(args, extra...)
 		getenv := environment(s)
 		wg.Go(func() {

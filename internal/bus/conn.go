@@ -17,6 +17,8 @@ type Options struct {
 	Name  string // shown by the server's connection list
 	Creds string // path of a credentials file; "" for none
 
+	User, Password string // for a server with users; "" for none
+
 	Dial   nats.CustomDialer // how to connect inside one process; nil dials URL
 	Logger *slog.Logger      // nil discards
 }
@@ -55,6 +57,9 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	}
 	if o.Creds != "" {
 		opts = append(opts, nats.UserCredentials(o.Creds))
+	}
+	if o.User != "" {
+		opts = append(opts, nats.UserInfo(o.User, o.Password))
 	}
 	if o.Dial != nil {
 		opts = append(opts, nats.SetCustomDialer(o.Dial))

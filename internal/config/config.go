@@ -23,6 +23,10 @@ type Config struct {
 type NATS struct {
 	URL   string `yaml:"url"`   // nats, tls, ws or wss; several servers of one cluster are separated by commas
 	Creds string `yaml:"creds"` // path of a credentials file; "" for none
+
+	User         string `yaml:"user"`          // for a server with users; "" for none
+	Password     Secret `yaml:"password"`      // of User
+	PasswordFile string `yaml:"password_file"` // path of a file that holds the password alone
 }
 
 // Influx is how to reach the database.

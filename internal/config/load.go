@@ -45,6 +45,7 @@ func DirectoryTokenVar(acquirer string) string {
 // other named file can be opened. All that is missing is reported at once; the error is of type Problems.
 func (c *Config) Resolve(getenv func(string) string) error {
 	k := &checker{c: c}
+	k.natsUser(c.NATS)
 	vars := map[string]string{} // who uses a variable
 	for _, id := range sortedKeys(c.Acquirers) {
 		name := DirectoryTokenVar(id)
@@ -86,6 +87,7 @@ func (c *Config) Resolve(getenv func(string) string) error {
 // files calls visit with every path of the tree: its key, and the secret that it fills, if it is a secret's.
 func (c *Config) files(visit func(key string, file *string, token *Secret)) {
 	visit("nats.creds", &c.NATS.Creds, nil)
+	visit("nats.password_file", &c.NATS.PasswordFile, &c.NATS.Password)
 	visit("influx.token_file", &c.Influx.TokenFile, &c.Influx.Token)
 	for _, id := range sortedKeys(c.Acquirers) {
 		a := c.Acquirers[id]

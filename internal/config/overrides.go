@@ -11,6 +11,8 @@ import (
 type Overrides struct {
 	NATSURL         *string
 	NATSCreds       *string
+	NATSUser        *string
+	NATSPassword    *Secret
 	InfluxURL       *string
 	InfluxToken     *Secret
 	InfluxTokenFile *string
@@ -39,6 +41,11 @@ func (o Overrides) Apply(c *Config) error {
 	}
 	set(c, "nats.url", "nats-url", &c.NATS.URL, o.NATSURL)
 	set(c, "nats.creds", "nats-creds", &c.NATS.Creds, o.NATSCreds)
+	set(c, "nats.user", "nats-user", &c.NATS.User, o.NATSUser)
+	if o.NATSPassword != nil {
+		c.NATS.PasswordFile = "" // given above the file, it replaces the other form in it
+	}
+	set(c, "nats.password", "nats-password", &c.NATS.Password, o.NATSPassword)
 	set(c, "influx.url", "influx-url", &c.Influx.URL, o.InfluxURL)
 	set(c, "influx.token", "influx-token", &c.Influx.Token, o.InfluxToken)
 	set(c, "influx.token_file", "influx-token-file", &c.Influx.TokenFile, o.InfluxTokenFile)

@@ -62,6 +62,23 @@ func (k *checker) report(key, got, want string) {
 	k.problems = append(k.problems, p)
 }
 
+// natsUser checks that a user has one password, and is the only way in. It is asked once everything is given: a file
+// may name the user and leave the password to the environment.
+func (k *checker) natsUser(n NATS) {
+	password := n.Password != "" || n.PasswordFile != ""
+	switch {
+	case n.User != "" && n.Creds != "":
+		k.report("nats.user", "user and creds", "one of them")
+	case n.User != "" && !password:
+		k.report("nats.user", "a user without a password", "password_file, or the environment variable TILLWATCH_NATS_PASSWORD")
+	case n.User == "" && password:
+		k.report("nats.user", "a password without a user", "the name of the user")
+	}
+	if n.Password != "" && n.PasswordFile != "" {
+		k.report("nats.password_file", "password and password_file", "one of them")
+	}
+}
+
 func (k *checker) acquirer(key, id string, a Acquirer) {
 	if !fleet.ValidAcquirer(id) {
 		k.report(key, quote(id), "an acquirer id of 1 to 32 letters, digits and hyphens that starts with a letter or digit")

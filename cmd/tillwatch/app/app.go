@@ -32,6 +32,7 @@ type commands struct {
 	Collect  collectCommand  `cmd:"" help:"Move events from NATS into InfluxDB."`
 	Alert    alertCommand    `cmd:"" help:"Watch the streams, run the periodic checks, tell people."`
 	Simulate simulateCommand `cmd:"" help:"Play a fleet of terminals with faults, over NATS or into a file."`
+	Health   healthCommand   `cmd:"" help:"Ask a running service whether it is ready."`
 	Version  versionCommand  `cmd:"" help:"Show which build this is."`
 }
 

@@ -35,9 +35,14 @@ func (f *commonFlags) fill(o *config.Overrides) {
 type natsFlags struct {
 	NatsURL   *string `name:"nats-url" placeholder:"URL" help:"NATS servers, separated by commas (nats://127.0.0.1:4222)."`
 	NatsCreds *string `name:"nats-creds" placeholder:"FILE" type:"path" help:"Credentials file for NATS."`
+
+	NatsUser     *string        `name:"nats-user" placeholder:"NAME" help:"User, for a server with users."`
+	NatsPassword *config.Secret `name:"nats-password" placeholder:"PASSWORD" help:"Its password. Better given in the environment, where others on the machine do not see it."`
 }
 
-func (f *natsFlags) fill(o *config.Overrides) { o.NATSURL, o.NATSCreds = f.NatsURL, f.NatsCreds }
+func (f *natsFlags) fill(o *config.Overrides) {
+	o.NATSURL, o.NATSCreds, o.NATSUser, o.NATSPassword = f.NatsURL, f.NatsCreds, f.NatsUser, f.NatsPassword
+}
 
 type influxFlags struct {
 	InfluxURL       *string        `name:"influx-url" placeholder:"URL" help:"InfluxDB, 1.8 or 2.x (http://127.0.0.1:8086)."`
@@ -222,7 +227,7 @@ func (f *frame) connect(ctx context.Context, s *settings, name string) (*bus.Con
 func (f *frame) tryConnect(ctx context.Context, s *settings, name string) (*bus.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	c, err := bus.Connect(ctx, bus.Options{URL: s.NATS.URL, Creds: s.NATS.Creds, Name: name, Logger: f.log})
+	c, err := bus.Connect(ctx, bus.Options{URL: s.NATS.URL, Creds: s.NATS.Creds, User: s.NATS.User, Password: string(s.NATS.Password), Name: name, Logger: f.log})
 	if err != nil {
 		return nil, err
 	}
