@@ -38,8 +38,9 @@ func (c *Collector) encodeEvent(ctx context.Context, l *lane, msg int) outcome {
 		key.Terminal = ""
 		return l.refuse(ctx, d, key, string(kind), &fleet.Invalid{Reason: fleet.ReasonSubject, Field: "terminal", Got: "[masked]", Want: "a TID, not a card number"})
 	}
-	clean, hits := carddata.Redact(d.Data(), kind, strconv.FormatUint(d.Seq(), 10))
+	clean, hits := carddata.Redact(d.Data(), kind, "")
 	if len(hits) > 0 {
+		clean, hits = carddata.Redact(d.Data(), kind, strconv.FormatUint(d.Seq(), 10)) // the number is only worth making for a hit
 		for _, h := range hits {
 			c.m.guardHits.WithLabelValues(string(h.Kind)).Inc()
 			c.log.Warn("card data redacted", "acquirer", key.Acquirer, "terminal", key.Terminal, "field", h.Field, "kind", string(h.Kind), "hint", "ask the sender to stop; the event is kept")

@@ -33,12 +33,41 @@ func groupByCode(holding []Holding) map[string]*group {
 		g.wide[acquirer] = append(g.wide[acquirer], h)
 	}
 	for _, g := range groups {
+		g.leaveToMerchants()
 		slices.SortFunc(g.merchants, byPlace)
 		for _, w := range g.wide {
 			slices.SortFunc(w, byPlace)
 		}
 	}
 	return groups
+}
+
+// leaveToMerchants takes out the wider places that one merchant accounts for: a merchant with many terminals is enough
+// for a region to hold, and the merchant says more.
+func (g *group) leaveToMerchants() {
+	for acquirer, wide := range g.wide {
+		wide = slices.DeleteFunc(wide, func(h Holding) bool {
+			return slices.ContainsFunc(g.merchants, func(m Holding) bool { return accountsFor(m.Counts, h.Counts) })
+		})
+		if len(wide) == 0 {
+			delete(g.wide, acquirer)
+		} else {
+			g.wide[acquirer] = wide
+		}
+	}
+}
+
+// accountsFor reports whether at least four fifths of a wider place's declining terminals, and of its declines, are a
+// merchant's.
+func accountsFor(merchant, wide alerter.Counts) bool {
+	terminals, declines := 0, 0
+	for t := range wide.Terminals {
+		if n := merchant.Terminals[t]; n > 0 {
+			terminals++
+			declines += n
+		}
+	}
+	return 5*terminals >= 4*len(wide.Terminals) && 5*declines >= 4*wide.Declines
 }
 
 func byPlace(a, b Holding) int { return comparePlaces(a.Series.Place, b.Series.Place) }

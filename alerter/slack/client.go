@@ -17,7 +17,7 @@ import (
 // ClientOptions configures a Client. Token and Channel are required.
 type ClientOptions struct {
 	Token      Secret        // a bot token with chat:write and channels:history (groups:history for a private channel)
-	Channel    string        // the channel's id, such as C0123456789; a name will not do, since only posts accept one
+	Channel    string        // the channel's id, such as C0123456789; by a name Slack posts but cannot be searched after a crash
 	APIURL     string        // "": https://slack.com/api/
 	HTTPClient *http.Client  // nil: a client of its own over http.DefaultTransport; redirects are never followed
 	Timeout    time.Duration // of one request; 0: 5 s
@@ -33,7 +33,10 @@ type Client struct {
 	gate *gate
 }
 
-var channelID = regexp.MustCompile(`^[CGD][A-Z0-9]{2,}$`)
+var channelID = regexp.MustCompile(`^[CGD][A-Z0-9]*$`)
+
+// IsChannelID reports whether a channel is named by its id, as searching its history asks.
+func IsChannelID(channel string) bool { return channelID.MatchString(channel) }
 
 // NewClient checks the options and does not connect.
 func NewClient(o ClientOptions) (*Client, error) {
@@ -41,7 +44,7 @@ func NewClient(o ClientOptions) (*Client, error) {
 	if o.Token == "" {
 		errs = append(errs, errors.New("token: want a bot token (it begins with xoxb-)"))
 	}
-	if !channelID.MatchString(o.Channel) {
+	if o.Channel == "" || strings.ContainsAny(o.Channel, " \t\r\n,") {
 		errs = append(errs, fmt.Errorf("channel %q: want a channel id such as C0123456789 (Slack: channel details, at the bottom)", o.Channel))
 	}
 	if o.APIURL == "" {

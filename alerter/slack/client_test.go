@@ -185,8 +185,8 @@ func TestClientRoundTrip(t *testing.T) {
 }
 
 func TestClientOptions(t *testing.T) {
-	_, err := NewClient(ClientOptions{Channel: "#alerts", APIURL: "slack.com/api", Timeout: -1})
-	for _, want := range []string{"token", `channel "#alerts"`, "channel details", "api url", "timeout"} {
+	_, err := NewClient(ClientOptions{Channel: "two channels", APIURL: "slack.com/api", Timeout: -1})
+	for _, want := range []string{"token", `channel "two channels"`, "channel details", "api url", "timeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)
 		}

@@ -49,7 +49,7 @@ func (c *alertCommand) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.jobs(nil, nil); err != nil {
+	if err := s.alertable(); err != nil {
 		return err
 	}
 	if c.Validate {
@@ -70,6 +70,15 @@ func (c *alertCommand) Run(ctx context.Context, p Process) error {
 		return runAlerter(ctx, s, f, conn, p)
 	})
 	return g.Run(ctx)
+}
+
+// alertable checks what only an alerter needs, all of it at once.
+func (s *settings) alertable() error {
+	_, err := s.jobs(nil, nil)
+	if s.Alert.Slack.Token != "" && s.Alert.Slack.Channel == "" {
+		err = errors.Join(err, errors.New("SLACK_BOT_TOKEN is set and no channel: name one by --slack-channel or alert.slack.channel, such as C0123456789"))
+	}
+	return err
 }
 
 // runAlerter wires and runs an alerter on a connection.
@@ -150,6 +159,9 @@ func (s *settings) outlet(ctx context.Context, f *frame, conn *bus.Conn, p Proce
 		return func(pipeline.Term) (pipeline.Outlet, error) {
 			return slack.NewWebhook(slack.WebhookOptions{URL: slack.Secret(s.webhook), Ledger: ledger, Render: render, Logger: f.log})
 		}, remembered, nil
+	}
+	if !slack.IsChannelID(s.Alert.Slack.Channel) {
+		f.log.Warn("slack channel is not named by its id: after a crash a message may be posted twice", "channel", s.Alert.Slack.Channel, "hint", "use the id, such as C0123456789, from the channel's details")
 	}
 	client, err := slack.NewClient(slack.ClientOptions{Token: slack.Secret(s.Alert.Slack.Token), Channel: s.Alert.Slack.Channel, APIURL: s.Alert.Slack.APIURL})
 	if err != nil {

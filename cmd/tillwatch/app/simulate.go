@@ -27,7 +27,7 @@ type simulateCommand struct {
 	Speed      string        `default:"1" placeholder:"X|max" help:"Gaps are divided by it; max leaves none, for ingest load."`
 	For        time.Duration `placeholder:"1h" help:"Length in the fleet's own time (files: 1h; NATS: until stopped)."`
 	Scenario   string        `type:"existingfile" placeholder:"FILE" help:"YAML of the faults to inject; see docs/simulator.md."`
-	Start      time.Time     `placeholder:"2026-01-05T00:00:00Z" help:"The fleet's first instant, for files (a fixed Monday)."`
+	Start      time.Time     `placeholder:"TIME" help:"The fleet's first instant, RFC 3339 (files: 2026-11-23T01:00:00Z, a Monday; NATS: now)."`
 	Heartbeat  time.Duration `default:"60s" help:"Every terminal's period."`
 	Rate       float64       `default:"6" help:"Mean sales per terminal and open hour."`
 	Approvals  bool          `default:"true" negatable:"" help:"Send approvals too; without them volume is in the heartbeats' totals only."`

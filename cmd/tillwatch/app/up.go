@@ -46,7 +46,7 @@ func (c *upCommand) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.jobs(nil, nil); err != nil {
+	if err := s.alertable(); err != nil {
 		return err
 	}
 	if c.Validate {
