@@ -3,6 +3,7 @@ package collector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -48,6 +49,9 @@ type Options struct {
 	// Condition is told when something an operator must know begins (err) and ends (nil): "influx" while writes are
 	// refused or unanswered, "bus" while nothing can be fetched.
 	Condition func(name string, err error)
+	// Pulse starts to watch a lane, which then beats at least every few seconds, also while it waits for the database. nil
+	// watches nobody.
+	Pulse func(lane string) (beat, stop func())
 	// Probe is called at named points between two steps that a crash could separate; tests stop the process there.
 	Probe func(at string)
 }
@@ -105,6 +109,9 @@ func New(o Options) (*Collector, error) {
 	if o.Condition == nil {
 		o.Condition = func(string, error) {}
 	}
+	if o.Pulse == nil {
+		o.Pulse = func(string) (beat, stop func()) { return func() {}, func() {} }
+	}
 	if o.Probe == nil {
 		o.Probe = func(string) {}
 	}
@@ -147,8 +154,8 @@ func (c *Collector) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for range r.workers {
-			lanes = append(lanes, &lane{c: c, stream: r.stream, cons: cons, encode: r.encode, lines: map[string]*lines{}})
+		for n := range r.workers {
+			lanes = append(lanes, &lane{c: c, stream: r.stream, name: fmt.Sprintf("%s lane %d", r.stream, n+1), cons: cons, encode: r.encode, lines: map[string]*lines{}})
 		}
 	}
 	var wg sync.WaitGroup

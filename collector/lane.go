@@ -27,6 +27,8 @@ const (
 type lane struct {
 	c      *Collector
 	stream string
+	name   string // of this lane among the stream's
+	beat   func() // says that the lane turns
 	cons   *bus.Consumer
 	encode encoder
 
@@ -51,8 +53,12 @@ var errDisconnected = errors.New("fetch: no connection to NATS, waiting for it")
 
 // run works until ctx ends; what is in hand then is finished under finish.
 func (l *lane) run(ctx, finish context.Context) {
+	var stop func()
+	l.beat, stop = l.c.o.Pulse(l.name)
+	defer stop()
 	failed := 0
 	for ctx.Err() == nil {
+		l.beat()
 		var err error
 		l.batch, err = l.cons.Fetch(ctx, l.batch[:0], l.c.o.Batch, l.c.o.Linger)
 		if err == nil && len(l.batch) == 0 && !l.c.o.Bus.Connected() {

@@ -33,13 +33,14 @@ func (l *lane) write(ctx context.Context, bucket string, b *lines, spans []span)
 	wait := firstWait
 	troubled := false
 	for {
+		l.beat()
 		began := time.Now()
 		err := l.c.o.Sink.Write(ctx, bucket, b.buf[spans[0].start:spans[len(spans)-1].end])
 		l.c.m.writeSeconds.Observe(time.Since(began).Seconds())
 		if err == nil {
 			l.c.m.lines.WithLabelValues(bucket).Add(float64(len(spans)))
+			l.c.o.Condition("influx", nil)
 			if troubled {
-				l.c.o.Condition("influx", nil)
 				l.c.log.Info("database writes again", "bucket", bucket)
 			}
 			return

@@ -67,6 +67,7 @@ func (c *alertCommand) Run(ctx context.Context, p Process) error {
 			return err
 		}
 		defer conn.SyncedClose(context.WithoutCancel(ctx))
+		go f.watch(ctx, conn)
 		return runAlerter(ctx, s, f, conn, p)
 	})
 	return g.Run(ctx)

@@ -52,6 +52,7 @@ func (c *collectCommand) Run(ctx context.Context, p Process) error {
 			return err
 		}
 		defer conn.SyncedClose(context.WithoutCancel(ctx))
+		go f.watch(ctx, conn)
 		return runCollector(ctx, s, f, conn, p)
 	})
 	return g.Run(ctx)
@@ -72,7 +73,7 @@ func runCollector(ctx context.Context, s *settings, f *frame, conn *bus.Conn, p 
 		},
 		Batch: s.Collect.Batch, Writers: s.Collect.Writers, AckWait: s.Collect.AckWait, MaxAckPending: s.Collect.MaxAckPending,
 		TerminalsCached: s.Collect.TerminalsCached, StopTimeout: s.Collect.StopTimeout,
-		Logger: f.log, Registry: f.registry, Condition: f.health.Set, Probe: p.Probe,
+		Logger: f.log, Registry: f.registry, Condition: f.health.Set, Pulse: f.pulse, Probe: p.Probe,
 	})
 	if err != nil {
 		return err

@@ -238,6 +238,39 @@ func (f *frame) tryConnect(ctx context.Context, s *settings, name string) (*bus.
 	return c, nil
 }
 
+// watch keeps the condition of the bus true to the connection until ctx ends. The collector's lanes set it too, when
+// nothing can be fetched over a connection that stands.
+func (f *frame) watch(ctx context.Context, c *bus.Conn) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	away := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		switch connected := c.Connected(); {
+		case !connected && !away:
+			away = true
+			f.health.Set(conditionBus, errors.New("connection lost, reconnecting"))
+		case connected && away:
+			away = false
+			f.health.Set(conditionBus, nil)
+		}
+	}
+}
+
+// wedgedAfter is how long a loop may be silent; each beats every few seconds, and a request to the bus or the database
+// that hangs ends long before.
+const wedgedAfter = 5 * time.Minute
+
+// pulse watches one loop of the process.
+func (f *frame) pulse(name string) (beat, stop func()) {
+	p := f.health.Pulse(name, wedgedAfter)
+	return p.Beat, p.Stop
+}
+
 // database opens the client and makes the buckets. A server that is not there yet is waited for; a token that may not
 // make buckets is no error, since they may be there: the first write tells.
 func (f *frame) database(ctx context.Context, s *settings) (*influx.Client, error) {
@@ -251,8 +284,9 @@ func (f *frame) database(ctx context.Context, s *settings) (*influx.Client, erro
 		case "":
 			f.health.Set(conditionInflux, nil)
 			return c, nil
-		case influx.Unauthorised:
-			f.log.Warn("buckets not made, going on as if they were there", "err", err)
+		case influx.Unauthorised, influx.BucketMissing: // the organization, for a token that may not look it up
+			f.log.Warn("buckets not made, going on as if they were there; the first write tells", "err", err)
+			f.health.Set(conditionInflux, nil)
 			return c, nil
 		case influx.Conflict:
 			c.Close()

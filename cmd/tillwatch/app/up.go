@@ -69,7 +69,7 @@ func (c *upCommand) Run(ctx context.Context, p Process) error {
 	if err != nil {
 		return err
 	}
-	u := &machine{c: c, s: s, f: f, p: p, dir: dir, external: o.InfluxURL != nil}
+	u := &machine{c: c, s: s, f: f, p: p, dir: dir, external: s.Influx.URL != config.Default().Influx.URL || o.InfluxURL != nil}
 	return u.run(ctx)
 }
 
