@@ -97,7 +97,7 @@ type Alert struct {
 // Slack is where incidents are posted. Without a token they are rendered to the terminal.
 type Slack struct {
 	Channel string `yaml:"channel"` // id (C0123456789); by #name it cannot be searched after a crash
-	APIURL  string `yaml:"api_url"` // ends in a slash
+	APIURL  string `yaml:"api_url"` // methods are appended to it, after a slash
 	Token   Secret `yaml:"-"`       // never in the file: it comes from the environment
 }
 

@@ -136,9 +136,7 @@ func (k *checker) alert(a Alert) {
 	if strings.ContainsAny(a.Slack.Channel, " \t\r\n,") {
 		k.report("alert.slack.channel", quote(a.Slack.Channel), "one channel, by id (C0123456789) or #name")
 	}
-	if k.url("alert.slack.api_url", a.Slack.APIURL, "http", "https") && !strings.HasSuffix(a.Slack.APIURL, "/") {
-		k.report("alert.slack.api_url", quote(a.Slack.APIURL), "a slash at its end, as methods are appended to it")
-	}
+	k.url("alert.slack.api_url", a.Slack.APIURL, "http", "https")
 	k.between("alert.stop_timeout", a.StopTimeout, time.Millisecond, 10*time.Minute)
 }
 
