@@ -71,7 +71,30 @@ type Collector struct {
 
 	mu      sync.Mutex // guards everything below
 	facts   *point.Facts
-	unknown map[string]bool // acquirers without configuration that were reported
+	unknown map[string]bool             // acquirers without configuration that were reported
+	trouble map[string]map[string]error // by condition and source, what fails now
+}
+
+// report notes that a source (a lane, or a lane and its bucket) of a condition fails or works, and passes on whether any
+// source fails: one lane that works says nothing of another's.
+func (c *Collector) report(condition, source string, err error) {
+	c.mu.Lock()
+	failing := c.trouble[condition]
+	if failing == nil {
+		failing = map[string]error{}
+		c.trouble[condition] = failing
+	}
+	if err != nil {
+		failing[source] = err
+	} else {
+		delete(failing, source)
+		for _, other := range failing {
+			err = other
+			break
+		}
+	}
+	c.mu.Unlock()
+	c.o.Condition(condition, err)
 }
 
 // New validates the options.
@@ -115,7 +138,7 @@ func New(o Options) (*Collector, error) {
 	if o.Probe == nil {
 		o.Probe = func(string) {}
 	}
-	c := &Collector{o: o, log: o.Logger, facts: point.NewFacts(o.TerminalsCached), unknown: map[string]bool{}}
+	c := &Collector{o: o, log: o.Logger, facts: point.NewFacts(o.TerminalsCached), unknown: map[string]bool{}, trouble: map[string]map[string]error{}}
 	c.m = newMetrics(o.Registry)
 	return c, errors.Join(errs...)
 }
@@ -155,7 +178,7 @@ func (c *Collector) Run(ctx context.Context) error {
 			return err
 		}
 		for n := range r.workers {
-			lanes = append(lanes, &lane{c: c, stream: r.stream, name: fmt.Sprintf("%s lane %d", r.stream, n+1), cons: cons, encode: r.encode, lines: map[string]*lines{}})
+			lanes = append(lanes, &lane{c: c, stream: r.stream, durable: r.durable, name: fmt.Sprintf("%s lane %d", r.stream, n+1), cons: cons, encode: r.encode, lines: map[string]*lines{}})
 		}
 	}
 	var wg sync.WaitGroup

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tillwatch/tillwatch/collector/point"
 	"github.com/tillwatch/tillwatch/internal/bus"
@@ -45,7 +46,8 @@ func (c *Collector) encodeEvent(ctx context.Context, l *lane, msg int) outcome {
 			c.m.guardHits.WithLabelValues(string(h.Kind)).Inc()
 			c.log.Warn("card data redacted", "acquirer", key.Acquirer, "terminal", key.Terminal, "field", h.Field, "kind", string(h.Kind), "hint", "ask the sender to stop; the event is kept")
 		}
-		return l.replace(ctx, d, key, kind, clean)
+		l.dirty = append(l.dirty, dirty{msg, key, kind, clean})
+		return postponed
 	}
 	if kind == fleet.KindHeartbeat {
 		var h fleet.Heartbeat
@@ -82,6 +84,35 @@ func (c *Collector) encodeEvent(ctx context.Context, l *lane, msg int) outcome {
 	return stored
 }
 
+// dirty is a message with card data, and what the guard left of it.
+type dirty struct {
+	msg   int
+	key   fleet.Key
+	kind  fleet.Kind
+	clean []byte
+}
+
+// replaceAll replaces the batch's messages with card data, once everything else of the batch is stored: a stream that
+// is full refuses their copies, and must not hold up what has nothing to do with it. After the first refusal the others
+// wait for their next delivery too.
+func (l *lane) replaceAll(ctx context.Context) {
+	for _, x := range l.dirty {
+		l.beat()
+		out := l.replace(ctx, &l.batch[x.msg], x.key, x.kind, x.clean)
+		l.outcomes[x.msg] = out
+		if out == postponed {
+			l.c.report("bus", l.name+" copies", errors.New("the copy of an event with card data is refused: is the stream full?"))
+			return
+		}
+	}
+	if len(l.dirty) > 0 {
+		l.c.report("bus", l.name+" copies", nil)
+	}
+}
+
+// storeTimeout bounds one message of ours to a bus that refuses or is away; what it was for comes again.
+const storeTimeout = 5 * time.Second
+
 func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
 
 // refuse makes a dead letter of a message that the decoder does not take.
@@ -114,7 +145,9 @@ func (l *lane) replace(ctx context.Context, d *bus.Delivery, key fleet.Key, kind
 		return l.refuse(ctx, d, key, string(kind), err)
 	}
 	m := bus.Message{Subject: key.Subject(kind), ID: id + bus.RedactedSuffix, Data: clean, Arrived: d.Arrived()}
-	if err := l.c.o.Bus.Publish(ctx, m); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := l.c.o.Bus.Publish(bounded, m); err != nil {
 		l.c.log.Warn("redacted copy not stored, the message comes again", "stream", l.stream, "seq", d.Seq(), "err", err)
 		return postponed
 	}

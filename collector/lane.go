@@ -25,16 +25,18 @@ const (
 
 // lane is one worker of one stream.
 type lane struct {
-	c      *Collector
-	stream string
-	name   string // of this lane among the stream's
-	beat   func() // says that the lane turns
-	cons   *bus.Consumer
-	encode encoder
+	c       *Collector
+	stream  string
+	name    string // of this lane among the stream's
+	beat    func() // says that the lane turns
+	durable string
+	cons    *bus.Consumer
+	encode  encoder
 
 	batch    []bus.Delivery
 	outcomes []outcome
 	lines    map[string]*lines // by bucket
+	dirty    []dirty           // messages with card data, handled after the write
 }
 
 // lines is the line protocol of a batch for one bucket, with the message each part came from.
@@ -66,13 +68,16 @@ func (l *lane) run(ctx, finish context.Context) {
 		}
 		if err != nil && ctx.Err() == nil {
 			failed++
-			if failed == 3 { // one lost request is a reconnect, not a condition
-				l.c.o.Condition("bus", err)
+			if failed >= 3 { // one lost request is a reconnect, not a condition
+				l.c.report("bus", l.name, err)
+			}
+			if failed%10 == 5 {
+				l.reopen(ctx)
 			}
 			l.c.log.Debug("fetch failed", "stream", l.stream, "err", err)
 		} else if failed > 0 {
 			failed = 0
-			l.c.o.Condition("bus", nil)
+			l.c.report("bus", l.name, nil)
 		}
 		if len(l.batch) > 0 {
 			l.handle(finish)
@@ -83,6 +88,21 @@ func (l *lane) run(ctx, finish context.Context) {
 	}
 }
 
+// reopen makes the lane's consumer again where somebody has deleted it.
+func (l *lane) reopen(ctx context.Context) {
+	if !l.c.o.Bus.Connected() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cons, err := l.c.o.Bus.Consumer(ctx, l.stream, l.durable, bus.ConsumerOptions{AckWait: l.c.o.AckWait, MaxAckPending: l.c.o.MaxAckPending})
+	if err != nil {
+		l.c.log.Warn("consumer not opened", "stream", l.stream, "err", err)
+		return
+	}
+	l.cons = cons
+}
+
 // handle takes one batch from bytes to acknowledgement.
 func (l *lane) handle(ctx context.Context) {
 	l.outcomes = slices.Grow(l.outcomes[:0], len(l.batch))[:len(l.batch)]
@@ -91,7 +111,9 @@ func (l *lane) handle(ctx context.Context) {
 	}
 	stop := l.keepAlive()
 	defer stop()
+	l.dirty = l.dirty[:0]
 	for i := range l.batch {
+		l.beat()
 		l.outcomes[i] = l.encode(ctx, l, i)
 	}
 	for bucket, b := range l.lines {
@@ -100,6 +122,7 @@ func (l *lane) handle(ctx context.Context) {
 		}
 	}
 	l.c.o.Probe(ProbeWritten)
+	l.replaceAll(ctx)
 	for i, o := range l.outcomes {
 		if o == stored || o == dropped {
 			if err := l.batch[i].Ack(); err != nil {

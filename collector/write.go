@@ -24,6 +24,8 @@ const (
 const (
 	firstWait = 100 * time.Millisecond
 	lastWait  = 5 * time.Second
+
+	longestWait = time.Minute // however long a Retry-After asks for: asking once more harms nobody
 )
 
 // write stores spans, which lie one behind the other in b, and returns when each of them is stored, has become a dead
@@ -39,7 +41,7 @@ func (l *lane) write(ctx context.Context, bucket string, b *lines, spans []span)
 		l.c.m.writeSeconds.Observe(time.Since(began).Seconds())
 		if err == nil {
 			l.c.m.lines.WithLabelValues(bucket).Add(float64(len(spans)))
-			l.c.o.Condition("influx", nil)
+			l.c.report("influx", l.name+" "+bucket, nil)
 			if troubled {
 				l.c.log.Info("database writes again", "bucket", bucket)
 			}
@@ -50,7 +52,7 @@ func (l *lane) write(ctx context.Context, bucket string, b *lines, spans []span)
 		switch class {
 		case influx.BadLines, influx.TooLarge:
 			if troubled {
-				l.c.o.Condition("influx", nil)
+				l.c.report("influx", l.name+" "+bucket, nil)
 			}
 			l.divide(ctx, bucket, b, spans, err)
 			return
@@ -65,10 +67,10 @@ func (l *lane) write(ctx context.Context, bucket string, b *lines, spans []span)
 			troubled = true
 			l.c.log.Warn("database does not take writes, waiting", "bucket", bucket, "class", string(class), "err", err)
 		}
-		l.c.o.Condition("influx", err)
+		l.c.report("influx", l.name+" "+bucket, err)
 		d := wait/2 + rand.N(wait/2)
 		if e, ok := errors.AsType[*influx.Error](err); ok && e.RetryAfter > d {
-			d = e.RetryAfter
+			d = min(e.RetryAfter, longestWait)
 		}
 		pause(ctx, d)
 		wait = min(2*wait, lastWait)
@@ -126,7 +128,9 @@ func (l *lane) deadLetter(ctx context.Context, d *bus.Delivery, key fleet.Key, k
 		At: d.Stored().UnixMilli(), Stream: l.stream, Seq: d.Seq(), Reason: reason,
 		Subject: harmlessSubject(d.Subject()), Detail: detail, Payload: payload,
 	}
-	if err := l.c.o.Bus.PublishDeadLetter(ctx, key, kind, letter); err != nil {
+	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := l.c.o.Bus.PublishDeadLetter(bounded, key, kind, letter); err != nil {
 		l.c.log.Warn("dead letter not stored, the message comes again", "stream", l.stream, "seq", d.Seq(), "err", err)
 		return postponed
 	}

@@ -187,7 +187,7 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// The port of nats that asks for no password is near collector and alerter alone.
+// Raw events pass over the network of nats: collector and alerter alone share it.
 func TestNobodyElseReachesTheBus(t *testing.T) {
 	p := project(t)
 	for name, s := range p.Services {
@@ -235,8 +235,8 @@ func TestCommandsAreValid(t *testing.T) {
 		check := s.HealthCheck.Test[len(s.HealthCheck.Test)-1]
 		host, asked, err := net.SplitHostPort(check)
 		_, port, _ := net.SplitHostPort(cfg.MetricsAddr)
-		if err != nil || host != "127.0.0.1" || asked != port || s.HealthCheck.Test[2] != "health" {
-			t.Errorf("%s: health is asked of %s, but is at port %s", name, check, port)
+		if err != nil || host != "127.0.0.1" || asked != port || s.HealthCheck.Test[1] != "/usr/local/bin/tillwatch" {
+			t.Errorf("%s: health is asked of %s with %s, but is at port %s", name, check, s.HealthCheck.Test[1], port)
 		}
 	}
 	hosts := map[string]string{"nats": cfg.NATS.URL, "influxdb": cfg.Influx.URL}

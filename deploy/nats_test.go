@@ -33,22 +33,45 @@ func natsOptions(t testing.TB) *server.Options {
 func setenv(t testing.TB, name, value string) { t.Helper(); t.Setenv(name, value) }
 
 // startNATS runs a server with nats.conf on free ports of this machine and in a folder of the test's.
-func startNATS(t testing.TB) *server.Server {
+func startNATS(t testing.TB) *server.Server { t.Helper(); return startNATSOn(t, t.TempDir()) }
+
+// startNATSOn is startNATS on a store that may be there already.
+func startNATSOn(t testing.TB, store string) *server.Server {
 	t.Helper()
 	o := natsOptions(t)
 	o.Host, o.Port = "127.0.0.1", server.RANDOM_PORT
 	o.HTTPHost, o.HTTPPort = "", 0
-	o.StoreDir, o.NoSigs, o.NoLog = t.TempDir(), true, true
+	o.StoreDir, o.NoSigs, o.NoLog = store, true, true
 	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	t.Cleanup(func() { shutDown(s) })
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the server is not ready after 30 s")
 	}
 	return s
+}
+
+func shutDown(s *server.Server) { s.Shutdown(); s.WaitForShutdown() }
+
+// reserved is what the streams of a server reserve, in bytes, as it counts itself.
+func reserved(t testing.TB, s *server.Server) int64 {
+	t.Helper()
+	info, err := s.Jsz(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(info.ReservedStore)
+}
+
+// sum is what tillwatch.yaml has the streams reserve, and the largest of them, in bytes.
+func sum(x config.Streams) (all, largest int64) {
+	for _, b := range []config.Bytes{x.TxnMaxBytes, x.HBMaxBytes, x.DerivedMaxBytes, x.ControlMaxBytes, x.DLQMaxBytes} {
+		all, largest = all+int64(b), max(largest, int64(b))
+	}
+	return all, largest
 }
 
 func TestNATSConfiguration(t *testing.T) {
@@ -61,10 +84,11 @@ func TestNATSConfiguration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := cfg.Streams
-	reserved := int64(s.TxnMaxBytes + s.HBMaxBytes + s.DerivedMaxBytes + s.ControlMaxBytes + s.DLQMaxBytes)
-	if o.JetStreamMaxStore <= reserved {
-		t.Errorf("max_file_store is %d, the streams reserve %d", o.JetStreamMaxStore, reserved)
+	// Room for every stream once. The largest does not fit twice, so that the test of a second start would see it asked
+	// for twice.
+	all, largest := sum(cfg.Streams)
+	if o.JetStreamMaxStore <= all || o.JetStreamMaxStore >= all+largest {
+		t.Errorf("max_file_store is %d, the streams reserve %d, the largest %d", o.JetStreamMaxStore, all, largest)
 	}
 	if o.MQTT.Port != 0 {
 		t.Error("the MQTT port opens before its stream feeds TXN and HB")
@@ -72,7 +96,7 @@ func TestNATSConfiguration(t *testing.T) {
 	if o.Websocket.Port != 0 || o.NoAuthUser != "" {
 		t.Errorf("a way in without a password: websocket port %d, user %q", o.Websocket.Port, o.NoAuthUser)
 	}
-	t.Logf("streams reserve %d MiB of %d MiB", reserved>>20, o.JetStreamMaxStore>>20)
+	t.Logf("streams reserve %d MiB of %d MiB", all>>20, o.JetStreamMaxStore>>20)
 
 	for _, name := range []string{"NATS_STORE_KEY", "NATS_TILLWATCH_PASSWORD", "NATS_TERMINAL_PASSWORD"} {
 		text := string(read(t, "nats/nats.conf")) + string(read(t, "nats/users.conf"))
@@ -104,7 +128,7 @@ func terminal(t testing.TB, s *server.Server, refused chan<- string) (*nats.Conn
 	return nc, js
 }
 
-// ensure makes the streams as collector and alerter do, over the port that is theirs.
+// ensure makes the streams as collector and alerter do, as the user that they are.
 func ensure(t testing.TB, s *server.Server) *bus.Conn {
 	t.Helper()
 	cfg, err := config.Load("tillwatch.yaml")
@@ -181,11 +205,19 @@ func TestWhoGetsIn(t *testing.T) {
 			t.Errorf("%s: %v, %v; want an authorization error", name, nc, err)
 		}
 	}
-	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("tillwatch", secrets(t)["NATS_TILLWATCH_PASSWORD"]))
-	if err != nil {
-		t.Fatal(err)
+	for name, o := range map[string]bus.Options{
+		"our client without a user":  {},
+		"our client by guessing":     {User: "tillwatch", Password: "guess"},
+		"our client as another user": {User: "a1.T0000002", Password: secrets(t)["NATS_TILLWATCH_PASSWORD"]},
+	} {
+		o.URL = s.ClientURL()
+		c, err := bus.Connect(t.Context(), o)
+		if !errors.Is(err, nats.ErrAuthorization) {
+			t.Errorf("%s: %v, %v; want an authorization error", name, c, err)
+		} else if o.Password != "" && strings.Contains(err.Error(), o.Password) {
+			t.Errorf("%s: the password is shown: %v", name, err)
+		}
 	}
-	nc.Close()
 	// The second to come finds the streams there, and takes them as they are, although there is no room for them twice.
 	for range 2 {
 		if c := ensure(t, s); !c.Connected() {

@@ -56,6 +56,8 @@ type Options struct {
 	Owner    string                // names this process among the standbys (host name and process number)
 	Logger   *slog.Logger          // nil discards
 	Registry prometheus.Registerer // nil registers nowhere
+	// Condition is told when the alerter fails to work (err) and when it works or stands by (nil). nil: nobody.
+	Condition func(err error)
 	// Probe is called at named points between two steps that a crash could separate; tests stop the process there.
 	Probe func(at string)
 }
@@ -95,6 +97,9 @@ func New(o Options) (*Pipeline, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Condition == nil {
+		o.Condition = func(error) {}
+	}
 	if o.Probe == nil {
 		o.Probe = func(string) {}
 	}
@@ -107,6 +112,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.o.Condition(nil) // standing by
 	for {
 		err := lease.Hold(ctx, func(ctx context.Context, epoch uint64) error {
 			p.m.active.Set(1)
@@ -118,6 +124,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		}
 		// A term that fails while the lease is held (the server restarted under a restore, say) begins again.
 		p.log.Warn("alerter starts again", "err", err)
+		p.o.Condition(err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -156,6 +163,7 @@ func (p *Pipeline) term(ctx context.Context, term Term) error {
 	if err := f.retell(ctx, p.o.Retell); err != nil {
 		return err
 	}
+	p.o.Condition(nil)
 	p.log.Info("alerter active", "epoch", term.Epoch, "from", f.from, "open_incidents", f.book.Open())
 	err = p.o.Bus.Merge(ctx, bus.MergeOptions{
 		Streams: []string{bus.StreamTxn, bus.StreamHB, bus.StreamControl},

@@ -45,6 +45,12 @@ func (t *Tally) Heartbeat(at time.Time, k fleet.Key, h *fleet.Heartbeat) {
 		t.replaceShare(term, k, float64(max(done, 0))*t.o.Window.Seconds()/period.Seconds())
 		term.latest++
 		t.fresh.push(freshness{at.Add(max(2*period, t.o.Window)), term, term.latest})
+	} else if uptime := time.Duration(h.TS/1000-h.Boot) * time.Second; term.totalsAt.IsZero() && uptime >= t.o.Window {
+		// The first that is known of a terminal, after a restart of ours above all: its mean since its own start, by its
+		// own clock, stands in until a period is complete.
+		t.replaceShare(term, k, float64(total)*t.o.Window.Seconds()/uptime.Seconds())
+		term.latest++
+		t.fresh.push(freshness{at.Add(max(2*time.Duration(h.EverySec)*time.Second, t.o.Window)), term, term.latest})
 	}
 	term.totalsAt, term.totalsBoot, term.totals = at, h.Boot, total
 }

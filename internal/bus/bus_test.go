@@ -79,6 +79,35 @@ func TestEnsureIsIdempotentAndNamesDifferences(t *testing.T) {
 	}
 }
 
+func TestEnsureRefusesStreamsThatLose(t *testing.T) {
+	for name, change := range map[string]func(*jetstream.StreamConfig){
+		"max messages per subject": func(s *jetstream.StreamConfig) { s.MaxMsgsPerSubject = 1 },
+		"max age":                  func(s *jetstream.StreamConfig) { s.MaxAge = 6 * time.Minute },
+		"max message size":         func(s *jetstream.StreamConfig) { s.MaxMsgSize = 100 },
+		"no ack":                   func(s *jetstream.StreamConfig) { s.NoAck = true },
+		"deny delete":              func(s *jetstream.StreamConfig) { s.DenyDelete = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := natstest.Start(t)
+			c := natstest.Connect(t, n.URL())
+			js := raw(t, n.URL())
+			s, err := js.Stream(t.Context(), "TXN")
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := s.CachedInfo().Config
+			change(&cfg)
+			if _, err := js.UpdateStream(t.Context(), cfg); err != nil {
+				t.Fatal(err)
+			}
+			err = c.Ensure(t.Context(), natstest.SmallLayout)
+			if layout, ok := errors.AsType[bus.LayoutError](err); !ok || len(layout) != 1 || layout[0].Setting != name {
+				t.Errorf("Ensure = %v", err)
+			}
+		})
+	}
+}
+
 func TestPublisherKeepsThroughKill(t *testing.T) {
 	srv := natstest.Child(t)
 	c := natstest.Connect(t, srv.URL())
@@ -320,6 +349,39 @@ func TestMergeOrdersStreamsAndTicks(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("order = %v\nwant %v", got, want)
+	}
+}
+
+// TestMergePassesAnErasedEnd: the last message of a stream was erased, so it is never delivered, and time passes.
+func TestMergePassesAnErasedEnd(t *testing.T) {
+	c := natstest.Connect(t, natstest.Start(t).URL())
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	k := fleet.Key{Acquirer: "a1", Terminal: "T1"}
+	for i := range 3 {
+		if err := c.Publish(ctx, bus.Message{Subject: k.Subject(fleet.KindTxn), ID: fmt.Sprint(i), Data: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.Erase(ctx, bus.StreamTxn, 3); err != nil {
+		t.Fatal(err)
+	}
+	messages, ticks := 0, 0
+	done := errors.New("done")
+	err := c.Merge(ctx, bus.MergeOptions{Streams: []string{bus.StreamTxn, bus.StreamHB}, From: time.Now().Add(-time.Minute)}, func(it bus.Item) error {
+		if !it.Tick {
+			messages++
+			return nil
+		}
+		if messages == 2 {
+			if ticks++; ticks == 2 {
+				return done
+			}
+		}
+		return nil
+	})
+	if !errors.Is(err, done) {
+		t.Fatalf("%v after %d messages and %d ticks", err, messages, ticks)
 	}
 }
 

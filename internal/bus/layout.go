@@ -227,9 +227,12 @@ func (c *Conn) readFromLeader(ctx context.Context, stream string) error {
 	return nil
 }
 
+// ErrNoRoom says that the server's store is too small for what the layout reserves; waiting does not help.
+var ErrNoRoom = errors.New("the server has not so much store left")
+
 func createError(what string, bytes int64, err error) error {
 	if isCode(err, 10047) || isCode(err, 10028) { // insufficient storage, account or server
-		return fmt.Errorf("create %s: %w (it reserves %d MiB: lower streams.*_max_bytes or give the server more store)", what, err, bytes>>20)
+		return fmt.Errorf("create %s: %w: %w (it reserves %d MiB: lower streams.*_max_bytes or give the server more store)", what, ErrNoRoom, err, bytes>>20)
 	}
 	return fmt.Errorf("create %s: %w", what, err)
 }
@@ -247,9 +250,14 @@ func compareStream(want, have jetstream.StreamConfig) (out []Difference) {
 	diff("storage", have.Storage, want.Storage, false)
 	diff("duplicate window", have.Duplicates, want.Duplicates, false)
 	diff("allow direct", have.AllowDirect, want.AllowDirect, false)
-	diff("max age", have.MaxAge, want.MaxAge, true)
+	// A longer age and a larger size are the operator's choice; shorter ones lose what is still to be stored.
+	diff("max age", have.MaxAge, want.MaxAge, have.MaxAge == 0 || have.MaxAge >= want.MaxAge)
+	diff("max message size", have.MaxMsgSize, want.MaxMsgSize, have.MaxMsgSize <= 0 || have.MaxMsgSize >= want.MaxMsgSize)
 	diff("max bytes", have.MaxBytes, want.MaxBytes, true)
-	diff("max messages per subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject), true)
+	diff("max messages per subject", unlimited(have.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject), unlimited(want.MaxMsgsPerSubject) > 0)
+	diff("no ack", have.NoAck, want.NoAck, false)
+	diff("deny delete", have.DenyDelete, want.DenyDelete, false) // card data has to be erased
+	diff("sealed", have.Sealed, want.Sealed, false)
 	diff("replicas", have.Replicas, want.Replicas, true)
 	if have.MaxMsgs > 0 {
 		diff("max messages", have.MaxMsgs, int64(-1), false)

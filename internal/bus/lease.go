@@ -115,11 +115,18 @@ func (l *Lease) run(ctx context.Context, epoch uint64, deadline time.Time, work 
 		case <-tick.C:
 		}
 		sent := time.Now()
-		next, rerr := l.renew(ctx, revision, deadline.Add(-LeaseTTL/10))
+		next, stored, rerr := l.renew(ctx, revision, deadline.Add(-LeaseTTL/10))
 		switch {
+		case rerr == nil && !stored:
+			// An earlier renewal was stored and its answer lost: the key lives from then on, and nobody knows when that
+			// was. The deadline stays; a renewal that is answered moves it.
+			revision = next
+			tick.Reset(50 * time.Millisecond)
+			continue
 		case rerr == nil:
 			revision, deadline = next, sent.Add(LeaseTTL)
 			l.until.Store(deadline.UnixNano())
+			tick.Reset(LeaseTTL / 5)
 			continue
 		case errors.Is(rerr, ErrConflict), time.Until(deadline) < LeaseTTL/5:
 		default:
@@ -131,24 +138,25 @@ func (l *Lease) run(ctx context.Context, epoch uint64, deadline time.Time, work 
 	}
 }
 
-func (l *Lease) renew(ctx context.Context, revision uint64, until time.Time) (uint64, error) {
+// renew writes the key anew. stored is false where it only found out the revision of a renewal before.
+func (l *Lease) renew(ctx context.Context, revision uint64, until time.Time) (next uint64, stored bool, err error) {
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	ctx, cancel2 := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel2()
-	next, err := l.c.renewKey(ctx, KVLeases, l.key, []byte(l.owner), revision, LeaseTTL)
+	next, err = l.c.renewKey(ctx, KVLeases, l.key, []byte(l.owner), revision, LeaseTTL)
 	if err == nil {
-		return next, nil
+		return next, true, nil
 	}
 	if errors.Is(err, ErrConflict) {
 		// Either the key passed to another owner, or our own renewal was stored and its answer lost.
 		e, gerr := l.kv.Get(ctx, l.key)
 		if gerr == nil && string(e.Value()) == l.owner {
-			return e.Revision(), nil
+			return e.Revision(), false, nil
 		}
-		return 0, fmt.Errorf("renew lease %s: %w", l.key, ErrConflict)
+		return 0, false, fmt.Errorf("renew lease %s: %w", l.key, ErrConflict)
 	}
-	return 0, fmt.Errorf("renew lease %s: %w", l.key, err)
+	return 0, false, fmt.Errorf("renew lease %s: %w", l.key, err)
 }
 
 // renewKey writes a key of a bucket that must still be at revision, with a time to live. The client's own update drops

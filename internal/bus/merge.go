@@ -145,7 +145,8 @@ type feed struct {
 
 	mu        sync.Mutex // guards everything below
 	delivered uint64     // last sequence put into messages
-	until     time.Time  // the stream is read to its end up to this instant
+	cons      jetstream.Consumer
+	until     time.Time // the stream is read to its end up to this instant
 }
 
 func (f *feed) knownUntil() time.Time {
@@ -190,6 +191,9 @@ func (c *Conn) followOnce(ctx context.Context, f *feed, from time.Time) error {
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", f.stream, err)
 	}
+	f.mu.Lock()
+	f.cons = cons
+	f.mu.Unlock()
 	stop := context.AfterFunc(ctx, it.Stop)
 	defer stop()
 	defer it.Stop()
@@ -221,6 +225,7 @@ func (c *Conn) pollEnd(ctx context.Context, f *feed, o MergeOptions) {
 	tick := time.NewTicker(o.Poll)
 	defer tick.Stop()
 	var s jetstream.Stream
+	var quiet quietEnd
 	for {
 		select {
 		case <-ctx.Done():
@@ -243,7 +248,11 @@ func (c *Conn) pollEnd(ctx context.Context, f *feed, o MergeOptions) {
 			}
 			continue
 		}
+		until, read := quiet.look(ctx, f, info)
 		f.mu.Lock()
+		if read {
+			f.until = later(f.until, until.Add(-o.Margin))
+		}
 		// Before the first delivery nothing is known to be read but an empty remainder: all of it older than from.
 		if f.delivered >= info.State.LastSeq || info.State.Msgs == 0 || info.State.LastTime.Before(o.From) {
 			f.until = later(f.until, info.TimeStamp.Add(-o.Margin))
@@ -251,4 +260,36 @@ func (c *Conn) pollEnd(ctx context.Context, f *feed, o MergeOptions) {
 		f.mu.Unlock()
 		f.signal()
 	}
+}
+
+// quietEnd finds out that a stream is read to its end although its last message will never be delivered, because it
+// was erased: the server has nothing left to send, twice in a row, and nothing came between.
+type quietEnd struct {
+	delivered uint64
+	at        time.Time // of the first of the two looks
+}
+
+// look returns the instant up to which the stream is known to be read.
+func (q *quietEnd) look(ctx context.Context, f *feed, info *jetstream.StreamInfo) (time.Time, bool) {
+	f.mu.Lock()
+	delivered, cons := f.delivered, f.cons
+	f.mu.Unlock()
+	if cons == nil || delivered >= info.State.LastSeq {
+		q.at = time.Time{}
+		return time.Time{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	ci, err := cons.Info(ctx)
+	if err != nil || ci.NumPending > 0 || len(f.messages) > 0 {
+		q.at = time.Time{}
+		return time.Time{}, false
+	}
+	first := q.at
+	if first.IsZero() || q.delivered != delivered {
+		q.at, q.delivered = info.TimeStamp, delivered
+		return time.Time{}, false
+	}
+	q.at = info.TimeStamp
+	return first, true
 }

@@ -25,7 +25,7 @@ type NATS struct {
 	Creds string `yaml:"creds"` // path of a credentials file; "" for none
 
 	User         string `yaml:"user"`          // for a server with users; "" for none
-	Password     Secret `yaml:"password"`      // of User
+	Password     Secret `yaml:"-"`             // of User; never in the file: it comes from the environment, or from PasswordFile
 	PasswordFile string `yaml:"password_file"` // path of a file that holds the password alone
 }
 

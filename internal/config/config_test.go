@@ -113,36 +113,64 @@ func TestEveryKeyIsRead(t *testing.T) {
 	}
 }
 
-// userOfNATS are the keys that creds excludes; TestNATSUser reads them.
+// userOfNATS are the overrides that creds excludes; TestNATSUser reads them.
 var userOfNATS = map[string]bool{"nats.user": true, "nats.password": true, "nats.password_file": true}
 
+// A user, its password and creds, given in every way: what is wrong names where it was given, and no password is shown.
 func TestNATSUser(t *testing.T) {
-	c, err := Parse("x.yaml", []byte("nats: {user: tillwatch, password_file: p}"))
-	if err != nil || c.NATS.User != "tillwatch" || c.NATS.PasswordFile != "p" {
-		t.Errorf("%+v, %v", c, err)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "p"), []byte("hunter-of-file\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if c, err = Parse("x.yaml", []byte("nats: {user: tillwatch, password: s3cr3t}")); err != nil || c.NATS.Password != "s3cr3t" {
-		t.Errorf("%+v, %v", c, err)
-	}
-	for file, want := range map[string]string{
-		"nats: {user: u}":                                "x.yaml:1:14: nats.user: got a user without a password",
-		"nats: {password: p}":                            "nats.user: got a password without a user",
-		"nats: {user: u, password: p, creds: c}":         "nats.user: got user and creds",
-		"nats: {user: u, password: p, password_file: f}": "nats.password_file: got password and password_file",
+	user, password := new("v"), new(Secret("hunter-given"))
+	for _, x := range []struct {
+		file      string
+		overrides Overrides
+		user      string
+		password  Secret
+		problem   string
+	}{
+		{"nats: {user: u, password_file: p}", Overrides{}, "u", "hunter-of-file", ""},
+		{"nats: {user: u}", Overrides{NATSPassword: password}, "u", "hunter-given", ""},
+		{"nats: {user: u, password_file: p}", Overrides{NATSPassword: password}, "u", "hunter-given", ""},
+		{"nats: {user: u, password_file: p}", Overrides{NATSUser: user}, "v", "hunter-of-file", ""},
+		{"", Overrides{NATSUser: user, NATSPassword: password}, "v", "hunter-given", ""},
+		{"nats: {user: u}", Overrides{}, "", "", "c.yaml:1:14: nats.user: got a user without a password, want the environment variable TILLWATCH_NATS_PASSWORD"},
+		{"", Overrides{NATSUser: user}, "", "", "--nats-user or TILLWATCH_NATS_USER: nats.user: got a user without a password"},
+		{"nats: {user: u, password_file: p}", Overrides{NATSPassword: new(Secret(""))}, "", "", "nats.user: got a user without a password"},
+		{"nats: {password_file: p}", Overrides{}, "", "", "c.yaml:1:23: nats.password_file: got a password without a user, want nats.user"},
+		{"", Overrides{NATSPassword: password}, "", "", "--nats-password or TILLWATCH_NATS_PASSWORD: nats.password: got a password without a user"},
+		{"nats: {user: u, password_file: p, creds: p}", Overrides{}, "", "", "c.yaml:1:14: nats.user: got user and creds, want one of them"},
+		{"nats: {creds: p}", Overrides{NATSUser: user, NATSPassword: password}, "", "", "--nats-user or TILLWATCH_NATS_USER: nats.user: got user and creds"},
+		{"nats: {creds: p}", Overrides{NATSPassword: password}, "", "", "nats.password: got a password without a user"},
+		{"nats: {user: u, password_file: absent}", Overrides{}, "", "", "c.yaml:1:32: nats.password_file: got no file"},
 	} {
-		c, err := Parse("x.yaml", []byte(file))
+		path := filepath.Join(dir, "c.yaml")
+		if err := os.WriteFile(path, []byte(x.file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path)
 		if err != nil {
-			t.Errorf("%s: %v", file, err)
+			t.Errorf("%s: %v", x.file, err)
 			continue
 		}
-		if err := c.Resolve(func(string) string { return "" }); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want %q", file, err, want)
+		if err := x.overrides.Apply(c); err != nil { // only Resolve has everything: a file may name the user alone
+			t.Errorf("%s, %+v: %v", x.file, x.overrides, err)
+		}
+		switch err := c.Resolve(func(string) string { return "" }); {
+		case x.problem == "" && (err != nil || c.NATS.User != x.user || c.NATS.Password != x.password):
+			t.Errorf("%s, %+v: user %q, password %q, %v; want %q, %q", x.file, x.overrides, c.NATS.User, string(c.NATS.Password), err, x.user, string(x.password))
+		case x.problem != "":
+			problems, _ := errors.AsType[Problems](err)
+			if len(problems) != 1 || !strings.Contains(err.Error(), x.problem) || strings.Contains(err.Error(), "hunter") {
+				t.Errorf("%s, %+v: %v; want the one problem %q", x.file, x.overrides, err, x.problem)
+			}
 		}
 	}
-	c = Default()
-	o := Overrides{NATSUser: new("u"), NATSPassword: new(Secret("p"))}
-	if err := o.Apply(c); err != nil || c.NATS.User != "u" || c.NATS.Password != "p" {
-		t.Errorf("overrides: %+v, %v", c.NATS, err)
+	// The password itself has no place in the file, and is not repeated.
+	if _, err := Parse("x.yaml", []byte("nats: {user: u, password: hunter2}")); err == nil || strings.Contains(err.Error(), "hunter") ||
+		!strings.Contains(err.Error(), "x.yaml:1:17: nats.password: got an unknown key, want the password in the environment variable TILLWATCH_NATS_PASSWORD, or password_file") {
+		t.Errorf("a password in the file: %v", err)
 	}
 }
 

@@ -195,6 +195,12 @@ func (d *decoder) value(n ast.Node, path string, dst any) {
 	}
 }
 
+// notInFile are secrets that look like keys and are none, with what to do instead.
+var notInFile = map[string]string{
+	"alert.slack.token": "the token in the environment variable SLACK_BOT_TOKEN",
+	"nats.password":     "the password in the environment variable TILLWATCH_NATS_PASSWORD, or password_file",
+}
+
 // fields reads a mapping into a struct, by its yaml tags.
 func (d *decoder) fields(n ast.Node, path string, dst reflect.Value) {
 	index := map[string]int{}
@@ -209,8 +215,8 @@ func (d *decoder) fields(n ast.Node, path string, dst reflect.Value) {
 		i, ok := index[key]
 		if !ok {
 			want := oneOf(key, known)
-			if join(path, key) == "alert.slack.token" {
-				want = "the token in the environment variable SLACK_BOT_TOKEN"
+			if elsewhere, ok := notInFile[join(path, key)]; ok {
+				want = elsewhere
 			}
 			d.report(join(path, key), v.Key.GetToken(), "an unknown key", want)
 			return

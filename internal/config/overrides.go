@@ -43,7 +43,7 @@ func (o Overrides) Apply(c *Config) error {
 	set(c, "nats.creds", "nats-creds", &c.NATS.Creds, o.NATSCreds)
 	set(c, "nats.user", "nats-user", &c.NATS.User, o.NATSUser)
 	if o.NATSPassword != nil {
-		c.NATS.PasswordFile = "" // given above the file, it replaces the other form in it
+		c.NATS.PasswordFile = "" // given above the file, it replaces the form in it
 	}
 	set(c, "nats.password", "nats-password", &c.NATS.Password, o.NATSPassword)
 	set(c, "influx.url", "influx-url", &c.Influx.URL, o.InfluxURL)

@@ -65,17 +65,20 @@ func (k *checker) report(key, got, want string) {
 // natsUser checks that a user has one password, and is the only way in. It is asked once everything is given: a file
 // may name the user and leave the password to the environment.
 func (k *checker) natsUser(n NATS) {
-	password := n.Password != "" || n.PasswordFile != ""
+	given := "" // the key that the password came by; Apply sees to it that there is one
+	switch {
+	case n.Password != "":
+		given = "nats.password"
+	case n.PasswordFile != "":
+		given = "nats.password_file"
+	}
 	switch {
 	case n.User != "" && n.Creds != "":
 		k.report("nats.user", "user and creds", "one of them")
-	case n.User != "" && !password:
-		k.report("nats.user", "a user without a password", "password_file, or the environment variable TILLWATCH_NATS_PASSWORD")
-	case n.User == "" && password:
-		k.report("nats.user", "a password without a user", "the name of the user")
-	}
-	if n.Password != "" && n.PasswordFile != "" {
-		k.report("nats.password_file", "password and password_file", "one of them")
+	case n.User != "" && given == "":
+		k.report("nats.user", "a user without a password", "the environment variable TILLWATCH_NATS_PASSWORD, or password_file")
+	case n.User == "" && given != "":
+		k.report(given, "a password without a user", "nats.user, or the environment variable TILLWATCH_NATS_USER")
 	}
 }
 

@@ -55,7 +55,7 @@ func (c *alertCommand) Run(ctx context.Context, p Process) error {
 	if c.Validate {
 		return valid(s, p)
 	}
-	f, err := newFrame(s, p, conditionBus)
+	f, err := newFrame(s, p, conditionBus, conditionAlerts, conditionSlack)
 	if err != nil {
 		return err
 	}
@@ -136,11 +136,13 @@ func runAlerter(ctx context.Context, s *settings, f *frame, conn *bus.Conn, p Pr
 			}
 			return (&check.Scheduler{Jobs: jobs, Claims: claims, Logger: f.log}).Run(ctx)
 		}},
-		Logger: f.log, Registry: f.registry, Probe: p.Probe,
+		Condition: func(err error) { f.health.Set(conditionAlerts, err) },
+		Logger:    f.log, Registry: f.registry, Probe: p.Probe,
 	})
 	if err != nil {
 		return err
 	}
+	f.health.Set(conditionSlack, nil) // until something waits
 	return a.Run(ctx)
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ func (r *reconciling) Notify(ctx context.Context, t fleet.Transition) error {
 func (r *reconciling) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	wg.Go(func() { r.watch(ctx) })
 	wg.Go(func() {
 		wait := reconcileFirst
 		for {
@@ -60,6 +62,27 @@ func (r *reconciling) Run(ctx context.Context) error {
 		}
 	})
 	return r.Courier.Run(ctx)
+}
+
+// slackLate is how long an incident may wait for Slack before it is a condition.
+const slackLate = 2 * time.Minute
+
+// watch reports when incidents do not reach Slack.
+func (r *reconciling) watch(ctx context.Context) {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		var err error
+		if s := r.Stats(); s.Oldest > slackLate {
+			err = fmt.Errorf("%d incidents wait, the longest for %s", s.Waiting, s.Oldest.Round(time.Second))
+		}
+		r.f.health.Set(conditionSlack, err)
+	}
 }
 
 // reconcile reports whether the channel could be searched.

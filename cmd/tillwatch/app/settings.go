@@ -176,6 +176,8 @@ type frame struct {
 const (
 	conditionBus    = "bus"
 	conditionInflux = "influx"
+	conditionAlerts = "alerter"
+	conditionSlack  = "slack"
 )
 
 func newFrame(s *settings, p Process, conditions ...string) (*frame, error) {
@@ -189,6 +191,10 @@ func newFrame(s *settings, p Process, conditions ...string) (*frame, error) {
 		conditionInflux: {Name: conditionInflux, Title: "InfluxDB does not take writes", Severity: fleet.SeverityCritical, Required: true,
 			Hint: "check that the server runs, its disk has room, and that token and buckets are right; nothing is lost meanwhile"},
 	}
+	table[conditionAlerts] = service.Condition{Name: conditionAlerts, Title: "nobody is watching from this process", Severity: fleet.SeverityCritical, Required: true,
+		DependsOn: []string{conditionBus}, Hint: "the log says why the alerter starts again and again"}
+	table[conditionSlack] = service.Condition{Name: conditionSlack, Title: "incidents do not reach Slack", Severity: fleet.SeverityCritical,
+		Hint: "check the token, the channel and whether Slack is reachable; what waits is sent when it is"}
 	health, err := service.NewHealth(log)
 	if err != nil {
 		return nil, err
@@ -212,7 +218,7 @@ func (f *frame) connect(ctx context.Context, s *settings, name string) (*bus.Con
 			f.health.Set(conditionBus, nil)
 			return c, nil
 		}
-		if _, wrong := errors.AsType[bus.LayoutError](err); wrong {
+		if _, wrong := errors.AsType[bus.LayoutError](err); wrong || errors.Is(err, bus.ErrNoRoom) {
 			return nil, err
 		}
 		f.health.Set(conditionBus, err)

@@ -65,7 +65,7 @@ func (c *upCommand) Run(ctx context.Context, p Process) error {
 	if o.MetricsAddr == nil && s.File() == "" {
 		s.MetricsAddr = embedded.FreeAddr(s.MetricsAddr)
 	}
-	f, err := newFrame(s, p, conditionBus, conditionInflux)
+	f, err := newFrame(s, p, conditionBus, conditionInflux, conditionAlerts, conditionSlack)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (m *machine) run(ctx context.Context) error {
 	}
 	defer nats.Stop()
 	m.s.NATS.URL = nats.URL()
-	m.s.Streams.Replicas = 1
+	m.s.Streams = oneMachine(m.s.Streams)
 
 	conn, err := m.connect(ctx)
 	if err != nil {
@@ -176,6 +176,24 @@ func (m *machine) run(ctx context.Context) error {
 		})
 	}
 	return g.Run(ctx)
+}
+
+// oneMachine makes the streams smaller where nobody has said how large they are to be: a server reserves their sum of
+// the free disk.
+func oneMachine(s config.Streams) config.Streams {
+	s.Replicas = 1
+	d := config.Default().Streams
+	smaller := func(v *config.Bytes, def, small config.Bytes) {
+		if *v == def {
+			*v = small
+		}
+	}
+	smaller(&s.TxnMaxBytes, d.TxnMaxBytes, 2*config.GiB)
+	smaller(&s.HBMaxBytes, d.HBMaxBytes, 512*config.MiB)
+	smaller(&s.DerivedMaxBytes, d.DerivedMaxBytes, 256*config.MiB)
+	smaller(&s.ControlMaxBytes, d.ControlMaxBytes, 256*config.MiB)
+	smaller(&s.DLQMaxBytes, d.DLQMaxBytes, 64*config.MiB)
+	return s
 }
 
 func (m *machine) connect(ctx context.Context) (*bus.Conn, error) {

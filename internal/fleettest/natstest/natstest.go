@@ -20,6 +20,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/tillwatch/tillwatch/internal/bus"
 	"github.com/tillwatch/tillwatch/internal/embedded"
 )
@@ -56,6 +59,31 @@ func Connect(t testing.TB, url string) *bus.Conn {
 
 // SmallLayout reserves little, so that many servers fit on a small disk.
 var SmallLayout = bus.Layout{TxnMaxBytes: 512 << 20, HBMaxBytes: 512 << 20, DerivedMaxBytes: 64 << 20, ControlMaxBytes: 64 << 20, DLQMaxBytes: 64 << 20}
+
+// Limit gives a stream another size; 0 is exactly what it holds now, so that a stream that refuses is full.
+func Limit(t testing.TB, url, stream string, maxBytes int64) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := js.Stream(context.Background(), stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	if cfg.MaxBytes = maxBytes; maxBytes == 0 {
+		cfg.MaxBytes = int64(s.CachedInfo().State.Bytes)
+	}
+	if _, err := js.UpdateStream(context.Background(), cfg); err != nil {
+		t.Fatal(err)
+	}
+}
 
 const serveEnv = "TILLWATCH_TEST_NATS_SERVE" // dir|addr
 
