@@ -69,6 +69,8 @@ type Collector struct {
 	m   *metrics
 	log *slog.Logger
 
+	telling sync.Mutex // held while Condition is told; taken before mu
+
 	mu      sync.Mutex // guards everything below
 	facts   *point.Facts
 	unknown map[string]bool             // acquirers without configuration that were reported
@@ -78,6 +80,8 @@ type Collector struct {
 // report notes that a source (a lane, or a lane and its bucket) of a condition fails or works, and passes on whether any
 // source fails: one lane that works says nothing of another's.
 func (c *Collector) report(condition, source string, err error) {
+	c.telling.Lock() // so that what is told comes in the order in which it was found out
+	defer c.telling.Unlock()
 	c.mu.Lock()
 	failing := c.trouble[condition]
 	if failing == nil {

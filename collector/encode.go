@@ -101,11 +101,13 @@ func (l *lane) replaceAll(ctx context.Context) {
 		out := l.replace(ctx, &l.batch[x.msg], x.key, x.kind, x.clean)
 		l.outcomes[x.msg] = out
 		if out == postponed {
+			l.copyFail = time.Now()
 			l.c.report("bus", l.name+" copies", errors.New("the copy of an event with card data is refused: is the stream full?"))
 			return
 		}
 	}
 	if len(l.dirty) > 0 {
+		l.copyFail = time.Time{}
 		l.c.report("bus", l.name+" copies", nil)
 	}
 }

@@ -37,6 +37,8 @@ type lane struct {
 	outcomes []outcome
 	lines    map[string]*lines // by bucket
 	dirty    []dirty           // messages with card data, handled after the write
+	refused  bool              // a dead letter of this batch was not taken: the others are not tried
+	copyFail time.Time         // when a redacted copy was last refused; zero: the condition does not hold
 }
 
 // lines is the line protocol of a batch for one bucket, with the message each part came from.
@@ -82,6 +84,11 @@ func (l *lane) run(ctx, finish context.Context) {
 		if len(l.batch) > 0 {
 			l.handle(finish)
 		}
+		// The refused message may have been delivered to another lane or process and replaced there.
+		if !l.copyFail.IsZero() && time.Since(l.copyFail) > 2*l.cons.AckWait() {
+			l.copyFail = time.Time{}
+			l.c.report("bus", l.name+" copies", nil)
+		}
 		if err != nil {
 			pause(ctx, 200*time.Millisecond)
 		}
@@ -111,7 +118,7 @@ func (l *lane) handle(ctx context.Context) {
 	}
 	stop := l.keepAlive()
 	defer stop()
-	l.dirty = l.dirty[:0]
+	l.dirty, l.refused = l.dirty[:0], false
 	for i := range l.batch {
 		l.beat()
 		l.outcomes[i] = l.encode(ctx, l, i)

@@ -123,6 +123,9 @@ func (l *lane) postpone(spans []span) {
 // deadLetter stores what could not be used, without card data, and only then ends the original: terminated, or erased
 // where its bytes may be card data. detail must be free of card data.
 func (l *lane) deadLetter(ctx context.Context, d *bus.Delivery, key fleet.Key, kind string, reason fleet.Reason, detail string) outcome {
+	if l.refused {
+		return postponed
+	}
 	payload, dirty := harmless(d.Data(), fleet.Kind(kind), d.Seq())
 	letter := bus.DeadLetter{
 		At: d.Stored().UnixMilli(), Stream: l.stream, Seq: d.Seq(), Reason: reason,
@@ -131,6 +134,7 @@ func (l *lane) deadLetter(ctx context.Context, d *bus.Delivery, key fleet.Key, k
 	bounded, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := l.c.o.Bus.PublishDeadLetter(bounded, key, kind, letter); err != nil {
+		l.refused = true
 		l.c.log.Warn("dead letter not stored, the message comes again", "stream", l.stream, "seq", d.Seq(), "err", err)
 		return postponed
 	}

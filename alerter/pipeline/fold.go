@@ -137,6 +137,7 @@ func (p *Pipeline) restore(ctx context.Context, term *Term) (*fold, error) {
 		last:  map[string]uint64{}, newest: map[string]fleet.Transition{}, holding: map[alerter.Series]bool{}, cursor: make(chan time.Time, 1),
 	}
 	_, err := p.o.Bus.Each(ctx, bus.StreamDerived, fleet.DerivedPrefix+"incident.>", func(s bus.Stored) error {
+		f.last[s.Subject] = s.Seq // also of one that cannot be read: what follows it is appended behind it
 		var t fleet.Transition
 		if err := json.Unmarshal(s.Data, &t); err != nil {
 			p.log.Warn("stored transition not readable, left out", "subject", s.Subject, "seq", s.Seq, "err", err)
@@ -144,7 +145,6 @@ func (p *Pipeline) restore(ctx context.Context, term *Term) (*fold, error) {
 		}
 		f.book.Restore(t)
 		f.newest[t.Incident] = t
-		f.last[s.Subject] = s.Seq
 		return nil
 	})
 	if err != nil {

@@ -151,6 +151,9 @@ func (s *settings) outlet(ctx context.Context, f *frame, conn *bus.Conn, p Proce
 	const remembered = 24 * time.Hour
 	render := func(t *fleet.Transition) slack.Message { return slack.Render(t, options(t)) }
 	if s.Alert.Slack.Token == "" && s.webhook == "" {
+		if s.Alert.Slack.Channel != "" {
+			f.log.Warn("a slack channel is named and no token: incidents are printed here", "hint", "set SLACK_BOT_TOKEN")
+		}
 		t := &slack.Terminal{Out: p.Stdout, Color: p.colour(p.Stdout), Render: options}
 		return func(pipeline.Term) (pipeline.Outlet, error) { return printer{t}, nil }, 0, nil
 	}
